@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WORKER_DEVICES_BLOCK_H
+#define WORKER_DEVICES_BLOCK_H
+
+/*
+ * What is behind a disk: a back end that carries out requests without making anybody wait. Devices submit, back ends
+ * (worker/backends/) complete. Everything here happens under the platform lock (worker/device.h).
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum block_op {
+	BLOCK_READ,
+	BLOCK_WRITE,
+	BLOCK_FLUSH, /* done only when everything that was done before it was submitted is durable */
+};
+
+/*
+ * One request, owned by and embedded in a device. It and its buffers must stay as they are from block_submit() until
+ * @done; there is no cancelling: a device that is reset keeps the request until then and drops its result.
+ */
+struct block_request {
+	enum block_op op;
+	uint64_t offset;	 /* bytes; offset + length within block.size, else -EINVAL */
+	const struct iovec *iov; /* the buffers; length is their sum; none for BLOCK_FLUSH */
+	unsigned int iovs;
+	/*
+	 * It is over: 0, or a negative errno (-ENOSPC, -EIO, -EROFS, -EINVAL, ...) if any byte of it may not have been
+	 * transferred. Called under the platform lock, never from within block_submit(). May submit again.
+	 */
+	void (*done)(struct block_request *req, int ret);
+	void *dev; /* for @done */
+	/* The back end's, while the request is under way. */
+	struct block_request *next;
+	uint64_t submitted; /* CLOCK_MONOTONIC ns, for statistics */
+	void *priv;
+};
+
+struct block;
+
+struct block_ops {
+	void (*submit)(struct block *blk, struct block_request *req);
+	/* See block_collect(). NULL: nothing is ever over at once. */
+	void (*collect)(struct block *blk);
+	/*
+	 * Main thread, without the platform lock, when the processors have stopped and before the devices go: wait
+	 * until every request is over, those included that are submitted meanwhile.
+	 */
+	void (*drain)(struct block *blk);
+	/* Main thread, without the platform lock, nothing being under way any more: flush and release everything. */
+	void (*close)(struct block *blk);
+};
+
+/* Requests that are over, by operation (enum block_op). Under the platform lock. */
+struct block_stats {
+	uint64_t requests[3], failed[3];
+	uint64_t bytes[3]; /* of those that succeeded */
+	uint64_t ns[3];	   /* sum of their times from submission to end */
+	uint64_t max_ns[3];
+};
+
+/* An open back end: embedded in the back end's own structure. */
+struct block {
+	const struct block_ops *ops;
+	uint64_t
+		size; /* bytes, fixed; a multiple of 512 (a file's odd tail is padded with zeroes when read) */
+	bool readonly;	/* writes end in -EROFS */
+	bool no_medium; /* a drive whose medium is out (CD-ROM): nothing may be submitted */
+	struct block_stats stats; /* the back end's */
+};
+
+static inline void block_submit(struct block *blk, struct block_request *req)
+{
+	blk->ops->submit(blk, req);
+}
+
+/*
+ * Calls @done of requests that were over as soon as they had been submitted: what was in the host's memory anyway needs no
+ * way through the loop. A device that has submitted something during an access calls this at the access's end; what is
+ * submitted from within @done it need not.
+ */
+static inline void block_collect(struct block *blk)
+{
+	if (blk->ops->collect)
+		blk->ops->collect(blk);
+}
+
+#endif
