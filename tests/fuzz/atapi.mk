@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-only
+FUZZERS += atapi
+atapi_SRCS := $(addprefix worker/,devices/ata.c devices/atapi.c devices/ide.c platform/pcihost.c \
+	     platform/timerq.c)
+atapi_SEEDS := seeds_ide.py seeds_trace.py

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-only
+FUZZERS += ide
+ide_SRCS := $(addprefix worker/,devices/ata.c devices/atapi.c devices/ide.c platform/pcihost.c \
+	     platform/timerq.c)
+ide_SEEDS := seeds_ide.py seeds_trace.py

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+B3 to B6: the network adapter that is a 21140A to Debian's tulip and a virtio device to Debian's virtio_net, in one
+running child, by a module that takes it from one and gives it back.
+"""
+
+import re
+
+import pytest
+
+DEVICES = {"kvm": "modprobe kvm-amd", "plinth": "plinth launch"}
+
+MAC = "52:54:00:12:34:56"
+
+# The adapters of a child: each way of identifying, enabling and relating, and one that is the old part.
+WAYS = (
+    "identify=register,enable=register,relation=disables-part",
+    "identify=revision,enable=bit,relation=disables-all",
+    "identify=handshake,enable=sequence,relation=extends",
+)
+
+CHILD = r"""
+for m in failover net_failover virtio virtio_ring virtio virtio_net; do insmod /$m.ko 2>/dev/null; done
+# Of the adapters in slots 3 to 6 only the first, which has the network, is tulip's: its probe is long.
+cd /sys/bus/pci/devices
+others() { for slot in 4 5 6; do echo $1 >0000:00:0$slot.0/driver_override; done; }
+driver() { basename $(readlink 0000:00:0$1.0/driver || echo none); }
+others nobody
+insmod /tulip.ko
+others
+try() {
+	ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up && route add default gw 10.0.2.2
+	ping -c 2 10.0.2.2 >/dev/null || exit 1
+	wget -q -O /big http://10.0.2.2:8080/big || exit 2
+	echo "$1 $(driver 3) $(cat /sys/class/net/eth0/address) $(md5sum </big)"
+	rm /big
+	ifconfig eth0 down
+}
+# The drivers have changed: who has what, and the network again, whose interface may have another name.
+look() {
+	echo "drivers $(driver 3) $(driver 4) $(driver 5) $(driver 6)"
+	name=$(basename $(echo 0000:00:03.0/net/* 0000:00:03.0/virtio*/net/* | tr ' ' '\n' | grep -v '\*'))
+	[ "$name" = eth0 ] || ip link set dev $name name eth0 || exit 4
+	try $1
+}
+try legacy
+insmod /plinth_bimodal.ko handshake=1 || exit 3
+look fast
+grep plinth_bimodal /proc/interrupts
+others nobody
+rmmod plinth_bimodal || exit 5
+look again
+"""
+
+ROOT = r"""
+%(setup)s || exit 90
+busybox=/usr/lib/plinth-lab/busybox
+mkdir extra www
+modules=/usr/lib/modules/$(uname -r)
+for m in drivers/net/ethernet/dec/tulip/tulip drivers/net/virtio_net drivers/net/net_failover net/core/failover \
+	drivers/virtio/virtio drivers/virtio/virtio_ring; do
+	cp $modules/kernel/$m.ko extra/ || exit 91
+done
+cp $modules/extra/plinth_bimodal.ko extra/ || exit 91
+cat >extra/net.sh <<'END'
+%(child)sEND
+(cd extra && find . | $busybox cpio -o -H newc 2>/dev/null) | gzip -1 >extra.gz
+cat /usr/lib/plinth-lab/child.cpio.gz extra.gz >initrd
+head -c 1000000 /dev/urandom >www/big
+echo "served - - $(md5sum <www/big)"
+$busybox httpd -p 127.0.0.1:8080 -h www
+plinth run --device /dev/%(device)s --kernel /boot/vmlinuz-$(uname -r) --initrd initrd --memory 256M --cpus %(cpus)d \
+	%(nets)s %(trace)s --append 'console=ttyS0 quiet plinth.run="sh /net.sh"' </dev/null
+echo "status $?"
+[ ! -e trace ] || echo "doorbells $(grep -c 'nic0.io 24 w' trace)"
+"""
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_taken_over_and_given_back(lab, device):
+    """
+    Tulip, then virtio_net, then tulip again on the same adapter, with the same address and data that come whole. Of
+    four adapters the module takes those that are bimodal, each in its own way, and leaves the one that is not. On
+    one of the two a trace shows the doorbells, which it makes exits of; on the other they are ioeventfds.
+    """
+    trace = "--trace trace,device=nic" if device == "kvm" else ""
+    nets = [f"user,bimodal=on,mac={MAC},{WAYS[0]}", *(f"none,bimodal=on,{ways}" for ways in WAYS[1:]), "none"]
+    out = lab.sh(ROOT % {"setup": DEVICES[device], "device": device, "child": CHILD,
+                         "cpus": 1 if device == "kvm" else 2, "nets": " ".join(f"--net {net}" for net in nets), "trace": trace},
+                 kernel="full", cpus=2, timeout=900).check()
+    assert re.search(r"^status 0$", out, re.MULTILINE)
+    seen = {row[0]: row[1:] for row in re.findall(r"^(served|legacy|fast|again) (\S+) (\S+) ([0-9a-f]{32})", out,
+                                                  re.MULTILINE)}
+    assert {name: row[0] for name, row in seen.items()} == {
+        "served": "-", "legacy": "tulip", "fast": "plinth_bimodal", "again": "tulip"}
+    assert {row[1] for name, row in seen.items() if name != "served"} == {MAC}
+    assert len({row[2] for row in seen.values()}) == 1
+    assert re.findall(r"^drivers (.*?)\r?$", out, re.MULTILINE) == [
+        "plinth_bimodal plinth_bimodal plinth_bimodal none", "tulip none none none"]
+    assert re.search(r"PCI-MSI \d+-edge +plinth_bimodal", out)
+    assert not trace or int(re.search(r"^doorbells (\d+)$", out, re.MULTILINE).group(1)) > 10

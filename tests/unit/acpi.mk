@@ -1,0 +1,2 @@
+TESTS += acpi
+acpi_SRCS := worker/acpi.c worker/aml.c

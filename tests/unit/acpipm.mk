@@ -1,0 +1,2 @@
+TESTS += acpipm
+acpipm_SRCS := worker/platform/acpipm.c worker/platform/timerq.c

@@ -1,0 +1,2 @@
+TESTS += aml
+aml_SRCS := worker/aml.c

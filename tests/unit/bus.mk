@@ -1,0 +1,2 @@
+TESTS += bus
+bus_SRCS := worker/bus.c

@@ -1,0 +1,2 @@
+TESTS += bzimage
+bzimage_SRCS := worker/bzimage.c worker/memmap.c

@@ -1,0 +1,2 @@
+TESTS += cli
+cli_SRCS := worker/parse.c worker/escape.c

@@ -1,0 +1,2 @@
+TESTS += cpuid
+cpuid_SRCS := worker/cpuid.c

@@ -1,0 +1,2 @@
+TESTS += fwcfg
+fwcfg_SRCS := worker/platform/fwcfg.c

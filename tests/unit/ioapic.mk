@@ -1,0 +1,2 @@
+TESTS += ioapic
+ioapic_SRCS := worker/platform/ioapic.c

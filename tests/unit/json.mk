@@ -1,0 +1,2 @@
+TESTS += json
+json_SRCS := worker/json.c

@@ -1,0 +1,3 @@
+TESTS += lapic
+lapic_SRCS := core/lapic.c
+lapic_LIBS := -pthread

@@ -1,0 +1,2 @@
+TESTS += loop
+loop_SRCS := worker/loop.c

@@ -1,0 +1,2 @@
+TESTS += memuse
+memuse_SRCS := core/memuse.c

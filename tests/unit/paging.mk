@@ -1,0 +1,2 @@
+TESTS += paging
+paging_SRCS := core/x86/paging.c

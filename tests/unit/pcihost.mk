@@ -1,0 +1,2 @@
+TESTS += pcihost
+pcihost_SRCS := worker/platform/pcihost.c

@@ -1,0 +1,3 @@
+TESTS += sandbox
+sandbox_SRCS := worker/sandbox.c worker/diag.c worker/console.c worker/escape.c
+sandbox_LIBS := -lseccomp -pthread

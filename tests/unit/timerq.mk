@@ -1,0 +1,2 @@
+TESTS += timerq
+timerq_SRCS := worker/platform/timerq.c

@@ -1,0 +1,2 @@
+TESTS += trace
+trace_SRCS := worker/trace.c worker/bus.c worker/diag.c
