@@ -247,6 +247,18 @@ static int run_once(struct run *r)
 	return status;
 }
 
+/* With --reboot one after the other. Returns the exit status. */
+static int run_machines(struct run *r)
+{
+	int status;
+
+	do {
+		status = run_once(r);
+	} while (status == CMD_RESET && r->opt.reboot && !r->stopping);
+	/* Asked to end it found that the guest had, by a reset that nothing follows. */
+	return status == CMD_RESET && r->opt.reboot ? CMD_STOPPED : status;
+}
+
 static int run_open_device(struct run *r)
 {
 	if (!r->opt.device)
@@ -293,9 +305,7 @@ static int run(struct run *r)
 	if (run_prepare(r))
 		goto out;
 	prctl(PR_SET_NAME, r->name);
-	do {
-		status = run_once(r);
-	} while (status == CMD_RESET && r->opt.reboot);
+	status = run_machines(r);
 	if (!r->console_opened)
 		goto out;
 	console_set_tap(&r->console, NULL, NULL);

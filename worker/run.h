@@ -63,6 +63,7 @@ struct run {
 
 	/* The machine that runs, and what the loop waits for on its behalf. */
 	struct machine machine;
+	bool stopping; /* by the user's word, which holds even when the guest has just reset itself */
 	struct loop_source on_signal, on_end, on_timer;
 	struct loop_source on_input;	   /* the console has input */
 	struct loop_source on_input_space; /* the port takes input again */
@@ -88,6 +89,8 @@ void run_close_backends(struct run *r);
 int run_watch(struct run *r);
 void run_unwatch(struct run *r);
 void run_loop(struct run *r);
+/* Ends the machine for good. */
+void run_stop(struct run *r);
 /* Input from elsewhere than the console's own end: how much there is room for, and some of that. */
 size_t run_input_room(const struct run *r);
 void run_input(struct run *r, const uint8_t *buf, size_t len);

@@ -128,9 +128,7 @@ static void control_button(void *ctx)
 
 static void control_end(void *ctx)
 {
-	struct run *r = ctx;
-
-	machine_end(&r->machine, MACHINE_STOPPED);
+	run_stop(ctx);
 }
 
 static size_t control_input_room(void *ctx)

@@ -17,12 +17,18 @@ static void run_rearm_input(struct run *r)
 	loop_modify(&r->loop, &r->on_input, EPOLLIN | EPOLLONESHOT);
 }
 
+void run_stop(struct run *r)
+{
+	r->stopping = true;
+	machine_end(&r->machine, MACHINE_STOPPED);
+}
+
 static void run_escape(struct run *r, unsigned int requests)
 {
 	if (requests & ESCAPE_HELP)
 		diag_note("plinth: Ctrl-a x ends the machine, Ctrl-a a sends a Ctrl-a");
 	if (requests & ESCAPE_QUIT)
-		machine_end(&r->machine, MACHINE_STOPPED);
+		run_stop(r);
 }
 
 size_t run_input_room(const struct run *r)
@@ -119,7 +125,7 @@ static void run_on_signal(struct loop_source *src, uint32_t events)
 		console_terminal_raw();
 		break;
 	default:
-		machine_end(&r->machine, MACHINE_STOPPED);
+		run_stop(r);
 	}
 }
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+import struct
 
 PRELUDE = r"""
 KERNEL=/boot/vmlinuz-$(uname -r)
@@ -183,6 +184,43 @@ def test_how_it_ended(lab, device):
     assert re.search(r"^Uid:(\t65534){4}$", parts["reboot"], re.MULTILINE)
     assert re.search(r"^Seccomp:\t2$", parts["reboot"], re.MULTILINE)
     assert "status 12\n" in parts["reboot"]
+
+
+def resetting_kernel(path):
+    """A kernel image that says '!' on COM1 and resets the machine by port 0xcf9: no more than that (32-bit entry point)."""
+    image = bytearray(0x1000)
+    for offset, layout, value in (
+            (0x1f1, "<B", 1),  # setup_sects
+            (0x1fe, "<H", 0xaa55),
+            (0x200, "<H", 0x66eb),  # the header's end
+            (0x202, "<4s", b"HdrS"),
+            (0x206, "<H", 0x20f),  # protocol 2.15
+            (0x211, "<B", 1),  # LOADED_HIGH
+            (0x214, "<I", 0x100000),  # code32_start
+            (0x22c, "<I", 0x7fffffff),  # initrd_addr_max
+            (0x238, "<I", 2047)):  # cmdline_size
+        struct.pack_into(layout, image, offset, value)
+    code = bytes.fromhex("66baf803 b021 ee 66baf90c b006 ee f4")
+    image[0x400:0x400 + len(code)] = code
+    path.write_bytes(image)
+    return str(path)
+
+
+def test_stop_meets_reset(lab, device, tmp_path):
+    """A machine that resets itself all the time ends at the first signal, whatever it was doing."""
+    out = lab.sh(device.script(r"""
+        mkfifo out
+        for i in $(seq 30); do
+            plinth run --device DEVICE --kernel /root/reset --reboot --memory 32M </dev/null >out &
+            exec 8<out
+            head -c $i <&8 >/dev/null
+            kill -TERM $!
+            cat <&8 >/dev/null
+            wait $!
+            echo "status $?"
+        done
+    """.replace("DEVICE", device.path)), put=[resetting_kernel(tmp_path / "reset")], cpus=2, timeout=120).check()
+    assert out == "status 12\n" * 30
 
 
 def test_input_from_a_pipe_is_not_lost(lab, any_device):
