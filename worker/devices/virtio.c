@@ -17,7 +17,7 @@
 
 static uint64_t offered(const struct virtio *v)
 {
-	return v->class->features | COMMON_FEATURES;
+	return v->features | COMMON_FEATURES;
 }
 
 bool virtio_has(const struct virtio *v, unsigned int bit)
@@ -117,7 +117,7 @@ static void write_status(struct virtio *v, uint32_t val)
 /* The queue that QueueSel names; NULL if there is no such. */
 static struct virtq *selected(struct virtio *v)
 {
-	return v->queue_sel < v->class->queues ? &v->vq[v->queue_sel] : NULL;
+	return v->queue_sel < v->queues ? &v->vq[v->queue_sel] : NULL;
 }
 
 static void write_ready(struct virtio *v, struct virtq *q, uint32_t val)
@@ -253,7 +253,7 @@ bool virtio_usable(const struct virtio *v, unsigned int n)
 
 void virtio_doorbell(struct virtio *v, uint32_t n)
 {
-	if (n >= v->class->queues || !virtio_usable(v, n))
+	if (n >= v->queues || !virtio_usable(v, n))
 		return;
 	v->class->doorbell(v->dev, n);
 	if (v->vq[n].broken)
@@ -262,6 +262,6 @@ void virtio_doorbell(struct virtio *v, uint32_t n)
 
 void virtio_resume(struct virtio *v)
 {
-	for (unsigned int i = 0; i < v->class->queues; i++)
+	for (unsigned int i = 0; i < v->queues; i++)
 		virtio_doorbell(v, i);
 }

@@ -14,12 +14,10 @@
 
 #include "worker/devices/virtq.h"
 
-#define VIRTIO_QUEUES_MAX 2
+#define VIRTIO_QUEUES_MAX 9 /* of a network device with four pairs and its control queue */
 
 struct virtio_class {
-	uint32_t id;	   /* virtio device ID */
-	uint64_t features; /* of the class; those of the transport and the queues are added */
-	unsigned int queues;
+	uint32_t id;		  /* virtio device ID */
 	unsigned int config_size; /* bytes */
 	/* The guest's driver is there: queues may be used. */
 	void (*start)(void *dev);
@@ -37,12 +35,13 @@ struct virtio_host {
 	bool (*master)(void *ctx);
 };
 
-/* Private but to virtio.c; a class uses vq[]. */
+/* Private but to virtio.c. A class sets the three after dev, once virtio_init() is through, and uses vq[]. */
 struct virtio {
 	const struct virtio_class *class;
-	void *dev; /* the class's */
-	const void
-		*config; /* the configuration space, which the guest only reads; set by the class */
+	void *dev;	     /* the class's */
+	const void *config;  /* the configuration space, which the guest only reads */
+	uint64_t features;   /* of the class; those of the transport and the queues are added */
+	unsigned int queues; /* up to VIRTIO_QUEUES_MAX */
 	const struct dma *dma;
 	const struct virtio_host *host;
 	void *ctx; /* the host's */

@@ -163,8 +163,6 @@ static void stop(void *dev)
 
 static const struct virtio_class class = {
 	.id = 1,
-	.features = 1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS,
-	.queues = 2,
 	.config_size = sizeof(struct virtio_net_config),
 	.start = start,
 	.stop = stop,
@@ -183,4 +181,6 @@ void virtio_net_init(struct virtio_net *n, const struct dev_clock *clk, const st
 	n->config.status = net->link ? VIRTIO_NET_S_LINK_UP : 0;
 	virtio_init(&n->v, &class, n, dma, host, ctx);
 	n->v.config = &n->config;
+	n->v.features = 1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS;
+	n->v.queues = 2;
 }
