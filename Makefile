@@ -35,7 +35,7 @@ module: core
 # What a child's Linux loads, the same way.
 guest:
 	@mkdir -p $(GUEST)/include/plinth
-	@cp -pu guest/bimodal/*.c guest/bimodal/Kbuild $(GUEST)/
+	@cp -pu guest/bimodal/*.c guest/bimodal/*.h guest/bimodal/Kbuild $(GUEST)/
 	@cp -pu include/plinth/bimodal.h $(GUEST)/include/plinth/
 	@$(MAKE) --no-print-directory -C $(KDIR) M=$(CURDIR)/$(GUEST) modules
 
