@@ -29,7 +29,7 @@ static const char help[] =
 	"  --firmware NAME    seabios, ovmf, or the path of an image (default without --kernel:\n"
 	"                     seabios)\n"
 	"  --firmware-log FILE  the firmware's debug messages\n"
-	"  --disk FILE|nbd:URI[,readonly][,bus=ide0.0][,format=raw]\n"
+	"  --disk FILE|nbd:URI[,readonly][,bus=ide0.0][,format=raw][,bimodal=on]\n"
 	"                     a disk: a raw image, a block device, or an NBD server's export\n"
 	"  --cdrom FILE|none  a CD-ROM drive with that medium, or empty\n"
 	"  --net user[,hostfwd=tcp:[HOST]:PORT-[GUEST]:PORT] | tap[,ifname=NAME] | none\n"

@@ -157,6 +157,7 @@ void machine_doorbells(struct machine *m)
 	unsigned int i;
 
 	machine_lock(m);
+	ide_doorbells(&m->ide);
 	for (i = 0; i < m->nics; i++)
 		dec21140_doorbell(&m->nic[i]);
 	machine_unlock(m);
@@ -621,19 +622,33 @@ static void machine_place_smbus(void *ctx, int port)
 	bus_pio_place(&m->pio, m->smbus_ports, port, port < 0 ? 0 : PIIX4_SMBUS_PORTS);
 }
 
-/*
- * With the doorbell at @at its writes cost the processor no way to the worker and back (B2). Where the device cannot
- * have that they come as other accesses do; so they do in a trace, which shows them all.
- */
-static void machine_place_doorbell(struct machine *m, struct machine_bar *b, uint64_t at)
+static int machine_set_doorbell(struct machine *m, const struct machine_bar *b, unsigned int n,
+				bool on)
 {
+	return vm_set_doorbell(&m->vm, b->io, b->rings_at + b->doorbell[n], b->doorbell_size,
+			       m->doorbell_fd, on);
+}
+
+/*
+ * With the region at @at (0: nowhere) writes of its doorbells cost the processor no way to the worker and back (B2).
+ * Where the device cannot have that they come as other accesses do; so they do in a trace, which shows them all.
+ */
+static void machine_place_doorbells(struct machine *m, struct machine_bar *b, uint64_t at)
+{
+	unsigned int i;
+
 	if (b->rings_at == at)
 		return;
-	if (b->rings_at)
-		vm_set_doorbell(&m->vm, b->io, b->rings_at, m->doorbell_fd, false);
-	b->rings_at = 0;
-	if (at && !vm_set_doorbell(&m->vm, b->io, at, m->doorbell_fd, true))
-		b->rings_at = at;
+	for (i = 0; i < b->doorbells; i++) {
+		if (b->ringing & 1u << i)
+			machine_set_doorbell(m, b, i, false);
+	}
+	b->ringing = 0;
+	b->rings_at = at;
+	for (i = 0; at && i < b->doorbells; i++) {
+		if (!machine_set_doorbell(m, b, i, true))
+			b->ringing |= 1u << i;
+	}
 }
 
 static void machine_place_bar(struct machine *m, struct machine_bar *b)
@@ -642,8 +657,7 @@ static void machine_place_bar(struct machine *m, struct machine_bar *b)
 
 	if (!pci_function_bar(b->fn, b->bar, &addr))
 		addr = size = 0;
-	if (b->doorbell)
-		machine_place_doorbell(m, b, size ? addr + b->doorbell : 0);
+	machine_place_doorbells(m, b, size ? addr : 0);
 	if (b->io)
 		bus_pio_place(&m->pio, b->handle, addr, size);
 	else
@@ -709,11 +723,31 @@ static int machine_add_bar(struct machine *m, struct pci_function *fn, unsigned 
 	return 0;
 }
 
-/* The base address register that was added last has a doorbell. */
-static void machine_add_doorbell(struct machine *m, uint32_t off)
+/* The base address register that was added last has a doorbell of @size bytes, as all of its are. */
+static void machine_add_doorbell(struct machine *m, uint32_t off, unsigned int size)
 {
-	if (!m->trace)
-		m->bar[m->bars - 1].doorbell = off;
+	struct machine_bar *b = &m->bar[m->bars - 1];
+
+	if (m->trace)
+		return;
+	b->doorbell[b->doorbells++] = off;
+	b->doorbell_size = size;
+}
+
+/* The drive's second mode, with a queue for each processor as far as there are some. */
+static int machine_set_bimodal(struct machine *m, const struct machine_disk *d,
+			       struct ide_fast **fast, unsigned int cpus)
+{
+	const unsigned int queues = cpus < VIRTIO_BLK_QUEUES_MAX ? cpus : VIRTIO_BLK_QUEUES_MAX;
+	const struct msi_port msi = { .send = machine_send_msi, .ctx = m };
+
+	if (!d->bimodal.on)
+		return 0;
+	*fast = calloc(1, sizeof(**fast));
+	if (!*fast)
+		return -ENOMEM;
+	machine_add_doorbell(m, BIMODAL_PIIX4_DOORBELL(2 * d->channel + d->unit), 1);
+	return ide_set_bimodal(&m->ide, d->channel, d->unit, *fast, &d->bimodal, queues, msi);
 }
 
 static int machine_attach_drives(struct machine *m, const struct machine_config *cfg)
@@ -726,6 +760,8 @@ static int machine_attach_drives(struct machine *m, const struct machine_config 
 		d = &cfg->disk[i];
 		ret = d->cdrom ? ide_attach_cdrom(&m->ide, d->channel, d->unit, d->block, NULL)
 			       : ide_attach_disk(&m->ide, d->channel, d->unit, d->block, NULL);
+		if (!ret)
+			ret = machine_set_bimodal(m, d, &m->fast[i], cfg->cpus);
 		if (ret)
 			diag_error("drive %u of IDE channel %u: %s", d->unit, d->channel,
 				   strerror(-ret));
@@ -780,12 +816,12 @@ static int machine_init_nic(struct machine *m, unsigned int n, const struct mach
 		ret = machine_add_bar(m, &dec->fn, DEC21140_IO_BAR, true, names[n].io,
 				      DEC21140_CSR_SIZE, &dec21140_ops, dec);
 	if (!ret && nic->bimodal.on)
-		machine_add_doorbell(m, DEC21140_DOORBELL);
+		machine_add_doorbell(m, DEC21140_DOORBELL, 4);
 	if (!ret)
 		ret = machine_add_bar(m, &dec->fn, DEC21140_MEM_BAR, false, names[n].mem,
 				      DEC21140_CSR_SIZE, &dec21140_ops, dec);
 	if (!ret && nic->bimodal.on)
-		machine_add_doorbell(m, DEC21140_DOORBELL);
+		machine_add_doorbell(m, DEC21140_DOORBELL, 4);
 	return ret;
 }
 
@@ -1286,6 +1322,8 @@ void machine_destroy(struct machine *m)
 	close_if_open(m->doorbell_fd);
 	close_if_open(m->timer_fd);
 	vm_close(&m->vm);
+	for (i = 0; i < MACHINE_DISKS_MAX; i++)
+		free(m->fast[i]);
 	free(m->fwtables);
 }
 

@@ -59,15 +59,20 @@ enum machine_work {
 	MACHINE_WORK_HARD = 4,	 /* PCIRST# and CPURST */
 };
 
+#define MACHINE_DOORBELLS_MAX 4 /* of a region */
+
 /* A base address register that has a region behind it. */
 struct machine_bar {
 	struct pci_function *fn;
 	unsigned int bar;
 	bool io;
 	uint64_t size;
-	int handle;	   /* of the bus */
-	uint32_t doorbell; /* offset of a register that only signals doorbell_fd; 0: none */
-	uint64_t rings_at; /* the address where it does so now; 0: nowhere */
+	int handle; /* of the bus */
+	/* Offsets of registers that only signal doorbell_fd, and their width in bytes. */
+	uint32_t doorbell[MACHINE_DOORBELLS_MAX];
+	unsigned int doorbells, doorbell_size;
+	uint64_t rings_at;    /* where the region is as they do so now; 0: nowhere */
+	unsigned int ringing; /* mask: which do */
 };
 
 #define MACHINE_BARS_MAX 16
@@ -116,6 +121,7 @@ struct machine {
 	struct machine_bar bar[MACHINE_BARS_MAX];
 	unsigned int bars;
 	struct ide ide;
+	struct ide_fast *fast[MACHINE_DISKS_MAX]; /* the second modes of drives that have one */
 	struct dec21140 nic[MACHINE_NICS_MAX];
 	unsigned int nics;
 	uint16_t isa_lines[2]; /* ISA interrupts: as devices drive them, as PCI steering does */
@@ -126,7 +132,7 @@ struct machine {
 	FILE *firmware_log;	   /* the caller's; NULL: the firmware's debug port is absent */
 	struct uart16550 com1;
 	struct console *console; /* what is behind com1 */
-	int doorbell_fd;	 /* eventfd: readable when an adapter's doorbell has been written */
+	int doorbell_fd;	 /* eventfd: readable when a doorbell has been written */
 	int input_fd;		 /* eventfd: readable when com1 takes input again */
 	bool input_open;	 /* com1 took input when last looked at */
 
@@ -142,6 +148,7 @@ struct machine_disk {
 	unsigned int channel; /* IDE channel: 0 primary, 1 secondary */
 	unsigned int unit;    /* 0 master, 1 slave */
 	bool cdrom;	      /* an ATAPI CD-ROM drive */
+	struct bimodal_config bimodal;
 };
 
 /* A network adapter: slot 3 of the PCI bus and those after it. */

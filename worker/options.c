@@ -91,6 +91,67 @@ static char *options_split(char *piece)
 	return value;
 }
 
+/* ------------------------------------------------------------------ bimodal devices */
+
+/* The number of @value among @names, which ends with NULL; says what there is otherwise, and returns -EINVAL. */
+static int options_choose(const char *const *names, const char *where, const char *key,
+			  const char *value)
+{
+	char list[128] = "";
+	int i;
+
+	for (i = 0; names[i]; i++) {
+		if (value && strcmp(names[i], value) == 0)
+			return i;
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
+			 names[i]);
+	}
+	diag_error("%s: %s is one of %s", where, key, list);
+	return -EINVAL;
+}
+
+/* How a device is bimodal (include/plinth/bimodal.h). Returns 1 if @key is none of this. */
+static int options_bimodal(struct option_bimodal *b, const char *where, const char *key,
+			   const char *value)
+{
+	static const char *const off_on[] = { "off", "on", NULL };
+	static const char *const identify[] = { "register", "revision", "handshake", NULL };
+	static const char *const enable[] = { "register", "bit", "sequence", NULL };
+	static const char *const relation[] = { "disables-part", "disables-all", "extends",
+						"independent", NULL };
+	int got = 1;
+
+	if (strcmp(key, "bimodal") == 0) {
+		got = options_choose(off_on, where, key, value);
+		if (got >= 0)
+			b->cfg.on = got;
+		return got < 0 ? got : 0;
+	}
+	if (strcmp(key, "identify") == 0) {
+		got = options_choose(identify, where, key, value);
+		b->cfg.identify = (enum bimodal_identify)(got < 0 ? 0 : got);
+	} else if (strcmp(key, "enable") == 0) {
+		got = options_choose(enable, where, key, value);
+		b->cfg.enable = (enum bimodal_enable)(got < 0 ? 0 : got);
+	} else if (strcmp(key, "relation") == 0) {
+		got = options_choose(relation, where, key, value);
+		b->cfg.relation = (enum bimodal_relation)(got < 0 ? 0 : got);
+	} else {
+		return 1;
+	}
+	b->has_ways = true;
+	return got < 0 ? got : 0;
+}
+
+static int options_check_bimodal(const struct option_bimodal *b)
+{
+	if (!b->has_ways || b->cfg.on)
+		return 0;
+	diag_error("run: identify=, enable= and relation= say how a device is bimodal: give "
+		   "bimodal=on too");
+	return -EINVAL;
+}
+
 /* ------------------------------------------------------------------ drives */
 
 struct option_disk *options_add_disk(struct options *o, bool cdrom, const char *where)
@@ -152,6 +213,10 @@ static int options_disk_bus(struct option_disk *d, const char *where, const char
 int options_disk_property(struct option_disk *d, const char *where, const char *key,
 			  const char *value)
 {
+	int ret = d->cdrom ? 1 : options_bimodal(&d->bimodal, where, key, value);
+
+	if (ret <= 0)
+		return ret;
 	if (strcmp(key, "readonly") == 0 && !value) {
 		d->readonly = true;
 		return 0;
@@ -167,8 +232,8 @@ int options_disk_property(struct option_disk *d, const char *where, const char *
 			   where, value);
 		return -EINVAL;
 	}
-	diag_error("%s: '%s%s%s' is not understood: give readonly, bus=ide0.0 or format=raw", where,
-		   key, value ? "=" : "", value ? value : "");
+	diag_error("%s: '%s%s%s' is not understood: give readonly, bus=ide0.0%s or format=raw",
+		   where, key, value ? "=" : "", value ? value : "", d->cdrom ? "" : ", bimodal=");
 	return -EINVAL;
 }
 
@@ -235,6 +300,8 @@ static int options_check_disks(struct options *o)
 
 	for (i = 0; i < o->disks; i++) {
 		d = &o->disk[i];
+		if (options_check_bimodal(&d->bimodal))
+			return -EINVAL;
 		if (!d->placed || !options_position_taken(o, d, d->channel, d->unit))
 			continue;
 		diag_error("run: two drives at ide%u.%u: give one of them another bus=", d->channel,
@@ -380,60 +447,10 @@ static int options_net_forward(struct option_net *n, const char *where, const ch
 	return -EINVAL;
 }
 
-/* The number of @value among @names, which ends with NULL; says what there is otherwise, and returns -EINVAL. */
-static int options_choose(const char *const *names, const char *where, const char *key,
-			  const char *value)
-{
-	char list[128] = "";
-	int i;
-
-	for (i = 0; names[i]; i++) {
-		if (value && strcmp(names[i], value) == 0)
-			return i;
-		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
-			 names[i]);
-	}
-	diag_error("%s: %s is one of %s", where, key, list);
-	return -EINVAL;
-}
-
-/* How an adapter is bimodal (include/plinth/bimodal.h). Returns 1 if @key is none of this. */
-static int options_net_bimodal(struct option_net *n, const char *where, const char *key,
-			       const char *value)
-{
-	static const char *const off_on[] = { "off", "on", NULL };
-	static const char *const identify[] = { "register", "revision", "handshake", NULL };
-	static const char *const enable[] = { "register", "bit", "sequence", NULL };
-	static const char *const relation[] = { "disables-part", "disables-all", "extends",
-						"independent", NULL };
-	int got = 1;
-
-	if (strcmp(key, "bimodal") == 0) {
-		got = options_choose(off_on, where, key, value);
-		if (got >= 0)
-			n->bimodal.on = got;
-		return got < 0 ? got : 0;
-	}
-	if (strcmp(key, "identify") == 0) {
-		got = options_choose(identify, where, key, value);
-		n->bimodal.identify = (enum bimodal_identify)(got < 0 ? 0 : got);
-	} else if (strcmp(key, "enable") == 0) {
-		got = options_choose(enable, where, key, value);
-		n->bimodal.enable = (enum bimodal_enable)(got < 0 ? 0 : got);
-	} else if (strcmp(key, "relation") == 0) {
-		got = options_choose(relation, where, key, value);
-		n->bimodal.relation = (enum bimodal_relation)(got < 0 ? 0 : got);
-	} else {
-		return 1;
-	}
-	n->has_ways = true;
-	return got < 0 ? got : 0;
-}
-
 int options_net_property(struct option_net *n, const char *where, const char *key,
 			 const char *value)
 {
-	int ret = options_net_bimodal(n, where, key, value);
+	int ret = options_bimodal(&n->bimodal, where, key, value);
 
 	if (ret <= 0)
 		return ret;
@@ -499,11 +516,8 @@ static int options_check_nets(struct options *o)
 	unsigned int i, j;
 
 	for (i = 0; i < o->nets; i++) {
-		if (o->net[i].has_ways && !o->net[i].bimodal.on) {
-			diag_error("run: identify=, enable= and relation= say how an adapter is "
-				   "bimodal: give bimodal=on too");
+		if (options_check_bimodal(&o->net[i].bimodal))
 			return -EINVAL;
-		}
 		if (!o->net[i].has_mac)
 			options_derive_mac(o->name, i, o->net[i].mac);
 		o->net[i].has_mac = true;

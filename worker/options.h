@@ -38,6 +38,12 @@ enum option_id {
 	OPTION_HELP,
 };
 
+/* How a device is bimodal. */
+struct option_bimodal {
+	struct bimodal_config cfg;
+	bool has_ways; /* identify=, enable= or relation= has been said */
+};
+
 /* A drive. */
 struct option_disk {
 	char target[PATH_MAX]; /* a file, or a URI */
@@ -48,6 +54,7 @@ struct option_disk {
 	bool raw;    /* format=raw has been said */
 	bool placed; /* a position has been given, or found by options_check() */
 	unsigned int channel, unit;
+	struct option_bimodal bimodal;
 };
 
 enum option_net_kind {
@@ -64,8 +71,7 @@ struct option_net {
 	uint8_t mac[6];
 	struct net_forward forward[NET_FORWARDS_MAX];
 	unsigned int forwards;
-	struct bimodal_config bimodal;
-	bool has_ways; /* identify=, enable= or relation= has been said */
+	struct option_bimodal bimodal;
 };
 
 /* Strings are the caller's: of argv, or of @config. */

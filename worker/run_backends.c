@@ -79,13 +79,14 @@ void run_plug_in(const struct run *r, struct machine_config *cfg)
 			.channel = r->opt.disk[i].channel,
 			.unit = r->opt.disk[i].unit,
 			.cdrom = r->opt.disk[i].cdrom,
+			.bimodal = r->opt.disk[i].bimodal.cfg,
 		};
 	}
 	cfg->nics = r->opt.nets;
 	for (i = 0; i < r->opt.nets; i++) {
 		cfg->nic[i].net = r->net[i];
 		memcpy(cfg->nic[i].mac, r->opt.net[i].mac, sizeof(cfg->nic[i].mac));
-		cfg->nic[i].bimodal = r->opt.net[i].bimodal;
+		cfg->nic[i].bimodal = r->opt.net[i].bimodal.cfg;
 	}
 }
 

@@ -445,11 +445,12 @@ int vm_signal_msi(const struct vm *vm, uint64_t address, uint32_t data)
 	return ret < 0 ? -errno : ret;
 }
 
-int vm_set_doorbell(const struct vm *vm, bool io, uint64_t at, int eventfd, bool on)
+int vm_set_doorbell(const struct vm *vm, bool io, uint64_t at, unsigned int size, int eventfd,
+		    bool on)
 {
 	const struct kvm_ioeventfd args = {
 		.addr = at,
-		.len = 4,
+		.len = size,
 		.fd = eventfd,
 		.flags = (io ? KVM_IOEVENTFD_FLAG_PIO : 0) | (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};

@@ -95,10 +95,11 @@ void *vm_memory(const struct vm *vm, uint64_t gpa, uint64_t len);
 int vm_signal_msi(const struct vm *vm, uint64_t address, uint32_t data);
 
 /*
- * Writes of 4 bytes to port (@io) or address @at, of any value, signal @eventfd and go nowhere else while @on
+ * Writes of @size bytes to port (@io) or address @at, of any value, signal @eventfd and go nowhere else while @on
  * (KVM_IOEVENTFD). Returns 0 or a negative errno: they come out of KVM_RUN as others do then. Any thread.
  */
-int vm_set_doorbell(const struct vm *vm, bool io, uint64_t at, int eventfd, bool on);
+int vm_set_doorbell(const struct vm *vm, bool io, uint64_t at, unsigned int size, int eventfd,
+		    bool on);
 
 /*
  * Tells the device which message an IOAPIC pin sends, so that it reports the end of its interrupt

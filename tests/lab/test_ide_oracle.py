@@ -21,7 +21,8 @@ EVENTS = ("ide_ioport_*", "ide_status_read", "ide_ctrl_write", "ide_data_*", "bm
 # sd_mod asks for the first two by the names of its checksums.
 DRIVERS = ("crct10dif_generic", "crc64_rocksoft_generic", "sd_mod", "sr_mod", "ata_piix")
 SOURCES = ("tests/lab/oracle/ide_replay.c", "worker/devices/ata.c", "worker/devices/atapi.c", "worker/devices/ide.c",
-           "worker/platform/pcihost.c", "worker/platform/timerq.c")
+           "worker/devices/ide_bimodal.c", "worker/devices/bimodal.c", "worker/devices/virtio.c", "worker/devices/virtio_blk.c",
+           "worker/devices/virtq.c", "worker/platform/pcihost.c", "worker/platform/timerq.c")
 
 # Words of IDENTIFY (PACKET) DEVICE, where each drive speaks for itself
 WORDS = {

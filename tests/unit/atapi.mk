@@ -1,3 +1,2 @@
 TESTS += atapi
-atapi_SRCS := $(addprefix worker/,devices/ata.c devices/atapi.c devices/ide.c platform/pcihost.c \
-	    platform/timerq.c)
+atapi_SRCS := $(IDE)

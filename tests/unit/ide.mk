@@ -1,3 +1,2 @@
 TESTS += ide
-ide_SRCS := $(addprefix worker/,devices/ata.c devices/atapi.c devices/ide.c platform/pcihost.c \
-	    platform/timerq.c)
+ide_SRCS := $(IDE)

@@ -24,9 +24,9 @@ struct fakeblock {
 	struct block_request *first;
 	struct block_request **last;
 	unsigned int waiting;
-	unsigned int reads, writes, flushes; /* submitted */
-	bool dirty;			     /* written since the last flush that was done */
-	bool at_once;			     /* requests are over when they have been submitted */
+	unsigned int reads, writes, flushes, ranges; /* submitted */
+	bool dirty;   /* written since the last flush that was done */
+	bool at_once; /* requests are over when they have been submitted */
 	/* Requests that touch this byte, or any flush if fail_flush, end with the error. */
 	uint64_t fail_at;
 	int fail;
@@ -43,6 +43,11 @@ struct ide_bench {
 	unsigned int prd_reads;	   /* of 8 bytes */
 };
 
+static inline bool fakeblock_is_range(const struct block_request *req)
+{
+	return req->op == BLOCK_DISCARD || req->op == BLOCK_ZERO;
+}
+
 static inline void fakeblock_submit(struct block *blk, struct block_request *req)
 {
 	struct fakeblock *f = (struct fakeblock *)blk;
@@ -53,10 +58,14 @@ static inline void fakeblock_submit(struct block *blk, struct block_request *req
 			abort();
 		len += req->iov[i].iov_len;
 	}
+	if (fakeblock_is_range(req))
+		len = req->range;
 	/* What the interface promises to back ends. */
 	if ((req->op == BLOCK_FLUSH) != !len || len % 512 || req->offset % 512 ||
-	    req->offset + len > blk->size || blk->no_medium || !req->done)
+	    req->offset + len > blk->size || blk->no_medium || !req->done ||
+	    (fakeblock_is_range(req) && (req->iovs || len > BLOCK_RANGE_MAX || blk->readonly)))
 		abort();
+	f->ranges += fakeblock_is_range(req);
 	f->reads += req->op == BLOCK_READ;
 	f->writes += req->op == BLOCK_WRITE;
 	f->flushes += req->op == BLOCK_FLUSH;
@@ -76,6 +85,7 @@ static inline int fakeblock_carry_out(struct fakeblock *f, struct block_request 
 		f->dirty = false;
 		return 0;
 	}
+	len = fakeblock_is_range(req) ? req->range : 0;
 	for (unsigned int i = 0; i < req->iovs; i++)
 		len += req->iov[i].iov_len;
 	if (f->fail && !f->fail_flush && f->fail_at >= pos && f->fail_at < pos + len)
@@ -89,7 +99,9 @@ static inline int fakeblock_carry_out(struct fakeblock *f, struct block_request 
 			memcpy(f->data + pos, v->iov_base, v->iov_len);
 		pos += v->iov_len;
 	}
-	f->dirty |= req->op == BLOCK_WRITE;
+	if (fakeblock_is_range(req))
+		memset(f->data + pos, 0, len);
+	f->dirty |= req->op != BLOCK_READ;
 	return 0;
 }
 

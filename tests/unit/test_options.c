@@ -125,6 +125,13 @@ static void test_drives(void **state)
 	assert_true(o.disk[3].nbd);
 	assert_string_equal(o.disk[3].target, "nbd://host/x");
 	assert_int_equal(o.disk[3].channel * 2 + o.disk[3].unit, 3);
+	good("--disk a,bimodal=on,identify=revision,enable=bit,relation=extends --disk "
+	     "b,bimodal=off");
+	assert_true(o.disk[0].bimodal.cfg.on);
+	assert_int_equal(o.disk[0].bimodal.cfg.identify, BIMODAL_IDENTIFY_REVISION);
+	assert_int_equal(o.disk[0].bimodal.cfg.enable, BIMODAL_ENABLE_BIT);
+	assert_int_equal(o.disk[0].bimodal.cfg.relation, BIMODAL_EXTENDS);
+	assert_false(o.disk[1].bimodal.cfg.on);
 	good("--disk nbd+unix:///e?socket=/s --disk with,,comma,readonly --cdrom c,bus=ide0.0");
 	assert_true(o.disk[0].nbd);
 	assert_string_equal(o.disk[0].target, "nbd+unix:///e?socket=/s");
@@ -146,6 +153,10 @@ static void test_bad_drives(void **state)
 	bad("--disk a,", "'' is not understood");
 	bad("--disk a,bus=ide2.0", "there is no bus=ide2.0: give ide0.0");
 	bad("--disk a,bus=ide0.00", "there is no bus=ide0.00");
+	bad("--disk a,bimodal=maybe", "bimodal is one of off, on");
+	bad("--disk a,relation=extends", "give bimodal=on too");
+	bad("--cdrom a,bimodal=on",
+	    "'bimodal=on' is not understood: give readonly, bus=ide0.0 or format=raw");
 	bad("--disk a,bus=scsi0.0", "there is no bus=scsi0.0");
 	bad("--disk a,format=qcow2", "format=qcow2 is not known here: serve it by qemu-nbd");
 	good("--disk none --cdrom none --cdrom nbd:none --cdrom ./none");
@@ -179,13 +190,13 @@ static void test_adapters(void **state)
 	assert_memory_not_equal(o.net[0].mac, first, 6);
 	good("--kernel k --net none,bimodal=on --net none,bimodal=off --net user,bimodal=on,"
 	     "identify=handshake,enable=sequence,relation=independent");
-	assert_true(o.net[0].bimodal.on);
-	assert_int_equal(o.net[0].bimodal.identify, BIMODAL_IDENTIFY_REGISTER);
-	assert_int_equal(o.net[0].bimodal.relation, BIMODAL_DISABLES_PART);
-	assert_false(o.net[1].bimodal.on);
-	assert_int_equal(o.net[2].bimodal.identify, BIMODAL_IDENTIFY_HANDSHAKE);
-	assert_int_equal(o.net[2].bimodal.enable, BIMODAL_ENABLE_SEQUENCE);
-	assert_int_equal(o.net[2].bimodal.relation, BIMODAL_INDEPENDENT);
+	assert_true(o.net[0].bimodal.cfg.on);
+	assert_int_equal(o.net[0].bimodal.cfg.identify, BIMODAL_IDENTIFY_REGISTER);
+	assert_int_equal(o.net[0].bimodal.cfg.relation, BIMODAL_DISABLES_PART);
+	assert_false(o.net[1].bimodal.cfg.on);
+	assert_int_equal(o.net[2].bimodal.cfg.identify, BIMODAL_IDENTIFY_HANDSHAKE);
+	assert_int_equal(o.net[2].bimodal.cfg.enable, BIMODAL_ENABLE_SEQUENCE);
+	assert_int_equal(o.net[2].bimodal.cfg.relation, BIMODAL_INDEPENDENT);
 
 	good("--kernel k --net user,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp::53-10.0.2.20:5353");
 	assert_int_equal(o.net[0].forwards, 2);

@@ -49,13 +49,33 @@ static void account(struct ata_drive *d, bool error)
 		d->stats.kind[d->stat].ns_max = ns;
 }
 
+/* What the registers are to show is shown when the other mode's requests are over. */
+static void put_off(struct ata_drive *d, uint8_t status, uint8_t error, bool intrq)
+{
+	d->late = true;
+	d->late_status = status;
+	d->late_error = error;
+	d->late_intrq = intrq;
+	d->phase = ATA_WAIT;
+	d->status = ATA_BSY | READY;
+	d->intrq = false;
+}
+
+static void show(struct ata_drive *d, uint8_t status, uint8_t error, bool intrq)
+{
+	d->phase = ATA_IDLE;
+	d->status = status;
+	d->error = error;
+	d->intrq = intrq;
+}
+
 void ata_ready(struct ata_drive *d, uint8_t status, uint8_t error, bool intrq)
 {
 	account(d, status & ATA_ERR);
-	d->phase = ATA_IDLE;
-	d->status = READY | status;
-	d->error = error;
-	d->intrq = intrq;
+	if (d->draining)
+		put_off(d, READY | status, error, intrq);
+	else
+		show(d, READY | status, error, intrq);
 	d->cable->changed(d->cable, d);
 }
 
@@ -169,7 +189,7 @@ static void put_count(struct ata_drive *d, uint64_t n)
 
 /* ------------------------------------------------------------------ requests */
 
-static void signature(struct ata_drive *d);
+static void end_reset(struct ata_drive *d);
 
 static void request_done(struct block_request *req, int ret)
 {
@@ -182,8 +202,7 @@ static void request_done(struct block_request *req, int ret)
 	}
 	/* What it belonged to was reset meanwhile, and the reset waited for this. */
 	d->req_stale = false;
-	if (!d->held)
-		signature(d);
+	end_reset(d);
 	d->cable->changed(d->cable, d);
 }
 
@@ -614,14 +633,28 @@ static void verify(struct ata_drive *d)
 	run_access(d, 0, ATA_XFER_VERIFY);
 }
 
+/* A command that the handshake and the sequence of a bimodal disk may consist of, or (BIMODAL_NO_KEY) not. */
+static void tell_bimodal(struct ata_drive *d, uint32_t key)
+{
+	if (!d->bimodal)
+		return;
+	bimodal_handshake(d->bimodal, key);
+	bimodal_sequence(d->bimodal, key);
+}
+
 static void seek(struct ata_drive *d)
 {
+	bool keyed = d->command == BIMODAL_PIIX4_SEEK && d->tf.device & ATA_LBA;
 	uint64_t lba;
 
-	if (!address(d, &lba) || lba >= d->max)
+	if (!address(d, &lba) || lba >= d->max) {
 		fail(d, ATA_IDNF);
-	else
-		done(d);
+		tell_bimodal(d, BIMODAL_NO_KEY);
+		return;
+	}
+	done(d);
+	/* When it is over: the drive may be gone then. */
+	tell_bimodal(d, keyed ? (uint32_t)lba : BIMODAL_NO_KEY);
 }
 
 static void recalibrate(struct ata_drive *d)
@@ -686,6 +719,16 @@ static void id_common(const struct ata_drive *d, uint16_t *id)
 
 static void id_geometry(const struct ata_drive *d, uint16_t *id);
 
+/* Words 129 to 159 are the vendor's. */
+static void id_bimodal(const struct bimodal *b, uint16_t *id)
+{
+	if (!b || !b->identified)
+		return;
+	id[BIMODAL_PIIX4_WORD_MAGIC] = BIMODAL_PIIX4_MAGIC;
+	id[BIMODAL_PIIX4_WORD_STATE] =
+		BIMODAL_PIIX4_STATE_IDENTIFIED | (b->enabled ? BIMODAL_PIIX4_STATE_ENABLED : 0);
+}
+
 static void id_disk(const struct ata_drive *d, uint16_t *id)
 {
 	uint64_t lba28 = min_u64(d->max, ATA_ADDR_28 - 1);
@@ -706,6 +749,7 @@ static void id_disk(const struct ata_drive *d, uint16_t *id)
 	id[86] = 0x3400;
 	id[87] = 0x4040;
 	id_number(&id[100], d->max, 4);
+	id_bimodal(d->bimodal, id);
 }
 
 static void identify_send(struct ata_drive *d, uint16_t *id)
@@ -1109,9 +1153,17 @@ static void signature(struct ata_drive *d)
 	d->status = d->kind == ATA_CDROM ? 0 : READY;
 }
 
+/* Once nobody has a request of before it, nor SRST is set. */
+static void end_reset(struct ata_drive *d)
+{
+	if (!d->held && !d->req_busy && !d->draining)
+		signature(d);
+}
+
 static void stop(struct ata_drive *d)
 {
 	d->req_stale = d->req_busy;
+	d->late = false;
 	d->phase = ATA_WAIT;
 	d->status = ATA_BSY;
 	d->intrq = false;
@@ -1164,22 +1216,39 @@ void ata_release(struct ata_drive *d)
 	if (d->kind == ATA_NONE || !d->held)
 		return;
 	d->held = false;
-	if (!d->req_busy)
-		signature(d);
+	end_reset(d);
 }
 
 static void device_reset(struct ata_drive *d)
 {
 	stop(d);
 	d->tf.device &= ATA_DEV;
-	if (!d->req_busy)
-		signature(d);
+	end_reset(d);
+}
+
+void ata_drain(struct ata_drive *d)
+{
+	d->draining = true;
+	if (d->phase == ATA_IDLE)
+		put_off(d, d->status, d->error, d->intrq);
+}
+
+void ata_drained(struct ata_drive *d)
+{
+	d->draining = false;
+	if (d->late)
+		show(d, d->late_status, d->late_error, d->late_intrq);
+	else if (d->phase == ATA_WAIT)
+		end_reset(d);
+	d->late = false;
+	d->cable->changed(d->cable, d);
 }
 
 void ata_diagnose(struct ata_drive *d)
 {
-	if (d->kind == ATA_NONE || d->phase != ATA_IDLE || d->sleeping)
+	if (!ata_present(d) || d->phase != ATA_IDLE || d->sleeping)
 		return;
+	tell_bimodal(d, BIMODAL_NO_KEY);
 	d->intrq = false;
 	d->tf.device = 0;
 	signature(d);
@@ -1283,6 +1352,23 @@ static const struct command packet_commands[256] = {
 	[0xef] = OTHER_(set_features),
 };
 
+/* What has the disk's medium to itself leaves the drive the other commands. */
+static bool refused(const struct ata_drive *d, const struct command *c)
+{
+	return d->bimodal && !bimodal_legacy_data(d->bimodal) &&
+	       (c->stat == ATA_STAT_READ || c->stat == ATA_STAT_WRITE);
+}
+
+uint8_t ata_status(const struct ata_drive *d)
+{
+	const struct bimodal *b = d->bimodal;
+
+	if (!b || b->cfg.identify != BIMODAL_IDENTIFY_HANDSHAKE || !b->identified ||
+	    d->status & ATA_BSY)
+		return d->status;
+	return d->status | BIMODAL_PIIX4_STATUS;
+}
+
 void ata_command(struct ata_drive *d, uint8_t command)
 {
 	const struct command *c =
@@ -1309,7 +1395,9 @@ void ata_command(struct ata_drive *d, uint8_t command)
 	d->native_read = false;
 	power_at_command(d, now);
 	d->started = now;
-	if (c->run)
+	if (c->run != seek)
+		tell_bimodal(d, BIMODAL_NO_KEY);
+	if (c->run && !refused(d, c))
 		c->run(d);
 	else
 		abort_command(d);

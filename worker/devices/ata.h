@@ -11,8 +11,12 @@
  * A drive has one request under way at most. Reset or not, the request keeps its buffers until the
  * back end is done with them, and the drive stays busy (BSY) until then: memory that a guest takes
  * back after a reset is not written to by what was before it.
+ *
+ * A disk may be bimodal: then its high-performance mode (ide_bimodal.c) has requests of its own. When that mode ends the
+ * drive is busy until they are over, too.
  */
 #include "worker/device.h"
+#include "worker/devices/bimodal.h"
 #include "worker/devices/block.h"
 
 #define ATA_SECTOR   512u
@@ -96,8 +100,8 @@ struct ata_stats {
 };
 
 enum ata_phase {
-	ATA_IDLE,    /* no command */
-	ATA_WAIT,    /* BSY: a request is under way, or an aborted one still is, or SRST is set */
+	ATA_IDLE, /* no command */
+	ATA_WAIT, /* BSY: a request is under way, or an aborted one still is, or one of the other mode's, or SRST is set */
 	ATA_PIO_IN,  /* DRQ: the host reads buf[buf_pos, block_end) */
 	ATA_PIO_OUT, /* DRQ: the host writes buf[buf_pos, block_end) */
 	ATA_DMA,     /* DMARQ: waits for the bus master */
@@ -193,6 +197,12 @@ struct ata_drive {
 	bool req_busy;	    /* the back end has req */
 	bool req_stale;	    /* its result is to be dropped */
 
+	struct bimodal *bimodal; /* NULL: it has no other mode */
+	bool draining;		 /* requests of the other mode, which has ended, are under way */
+	bool late;		 /* what follows is to be shown when they are over */
+	uint8_t late_status, late_error;
+	bool late_intrq;
+
 	/* What commands set */
 	uint8_t multiple; /* sectors per block; 0: READ and WRITE MULTIPLE are aborted */
 	unsigned int heads, spt, cylinders; /* logical geometry in use */
@@ -228,6 +238,19 @@ void ata_plug(struct ata_drive *d, enum ata_kind kind, struct block *blk, const 
  */
 void ata_reset(struct ata_drive *d, bool hardware);
 void ata_release(struct ata_drive *d);
+
+/* The other mode has ended with requests under way: the drive is busy until ata_drained(). */
+void ata_drain(struct ata_drive *d);
+void ata_drained(struct ata_drive *d);
+
+/* There is a drive, and no other mode has taken its place. */
+static inline bool ata_present(const struct ata_drive *d)
+{
+	return d->kind != ATA_NONE && (!d->bimodal || bimodal_legacy_registers(d->bimodal));
+}
+
+/* The status register. */
+uint8_t ata_status(const struct ata_drive *d);
 
 /* The command register is written. Nothing happens if the drive does not take one now. */
 void ata_command(struct ata_drive *d, uint8_t command);

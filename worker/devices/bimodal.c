@@ -104,14 +104,14 @@ static uint32_t mode(const struct bimodal *b)
 
 uint32_t bimodal_read(struct bimodal *b, unsigned int reg)
 {
-	if (!b->cfg.on || !b->identified)
-		return UINT32_MAX;
+	if (!b->identified)
+		return b->part->none;
 	if (reg == BIMODAL_REG_ID)
 		return BIMODAL_MAGIC;
 	if (reg == BIMODAL_REG_MODE)
 		return mode(b);
 	if (!b->enabled)
-		return UINT32_MAX;
+		return b->part->none;
 	switch (reg) {
 	case BIMODAL_REG_SELECT:
 		return b->select;
@@ -122,7 +122,7 @@ uint32_t bimodal_read(struct bimodal *b, unsigned int reg)
 	case BIMODAL_REG_STATUS_PAGE:
 		return b->status_page;
 	default:
-		return UINT32_MAX;
+		return b->part->none;
 	}
 }
 

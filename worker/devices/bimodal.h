@@ -29,6 +29,7 @@ struct bimodal_part {
 	/* As struct virtio_host's, after the status page has been written. */
 	void (*interrupt)(void *part, uint32_t bits);
 	bool (*master)(void *part);
+	uint32_t none;		   /* what a register reads that is not there */
 	const uint32_t *handshake; /* BIMODAL_KEYS values for bimodal_handshake() ... */
 	const uint32_t *sequence;  /* ... and for bimodal_sequence() */
 };
@@ -59,9 +60,12 @@ void bimodal_init(struct bimodal *b, const struct bimodal_config *cfg,
 /* A reset of the device, of whatever kind: legacy mode, not identified, nothing of the guest's memory in use. */
 void bimodal_reset(struct bimodal *b);
 
-/* Register @reg of include/plinth/bimodal.h, any number. */
+/* Register @reg of include/plinth/bimodal.h, any number. Only a bimodal device is read. */
 uint32_t bimodal_read(struct bimodal *b, unsigned int reg);
 void bimodal_write(struct bimodal *b, unsigned int reg, uint32_t val);
+
+/* No value of a handshake or a sequence: begins both anew. */
+#define BIMODAL_NO_KEY UINT32_MAX
 
 /* The next harmless command of what may be the handshake, as a number. */
 void bimodal_handshake(struct bimodal *b, uint32_t val);

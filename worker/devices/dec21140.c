@@ -355,7 +355,7 @@ static uint64_t dec21140_read(void *dev, uint64_t off, unsigned int size)
 		val = (~0xffffffffull | csr_read(dec, off >> 3 & 15)) >> 8 * byte;
 	if (byte && byte < 4)
 		val |= UINT64_MAX << (64 - 8 * byte);
-	if (byte == 4 && size == 4 && !asleep(dec))
+	if (byte == 4 && size == 4 && dec->bimodal.cfg.on && !asleep(dec))
 		val = bimodal_read(&dec->bimodal, off >> 3 & 15);
 	return val & dev_ones(size);
 }

@@ -44,6 +44,7 @@ static const struct bimodal_part bimodal_part = {
 	.switched = switched,
 	.interrupt = interrupt,
 	.master = master,
+	.none = BIMODAL_DEC21140_NONE,
 	.handshake = handshake,
 	.sequence = sequence,
 };

@@ -31,18 +31,13 @@ static struct ata_drive *selected(struct ide_channel *ch)
 	return &ch->drive[ch->selected];
 }
 
-static bool present(const struct ata_drive *d)
-{
-	return d->kind != ATA_NONE;
-}
-
 /*
  * Whose registers are read. Device 0 answers for a device 1 that is not there (9.16.1); nobody
  * does for a device 0.
  */
 static struct ata_drive *answering(struct ide_channel *ch)
 {
-	return present(selected(ch)) ? selected(ch) : &ch->drive[0];
+	return ata_present(selected(ch)) ? selected(ch) : &ch->drive[0];
 }
 
 static unsigned int channel_number(const struct ide_channel *ch)
@@ -272,6 +267,8 @@ static void settle(struct ide_channel *ch)
 			bm_move_medium(ch, d);
 	}
 	ch->settling = false;
+	for (unsigned int i = 0; i < IDE_UNITS; i++)
+		ide_fast_settle(ch->ide, IDE_UNITS * channel_number(ch) + i);
 	update_irq(ch);
 }
 
@@ -370,6 +367,10 @@ static void bm_write_byte(void *dev, unsigned int off, uint8_t val)
 	case IDE_BM_STATUS:
 		bm_write_status(ch, val);
 		break;
+	case BIMODAL_PIIX4_DOORBELL(0):
+	case BIMODAL_PIIX4_DOORBELL(1):
+		ide_fast_doorbell(ide, IDE_UNITS * (off >> 3 & 1) + (off >> 1 & 1));
+		break;
 	case IDE_BM_PRD:
 	case IDE_BM_PRD + 1:
 	case IDE_BM_PRD + 2:
@@ -420,7 +421,7 @@ const struct device_ops ide_bm_ops = { .read = bm_read, .write = bm_write };
 /* Registers that are written while a drive is busy or moves data are not taken (7.2 and on). */
 static struct ata_taskfile *open_taskfile(struct ata_drive *d)
 {
-	return present(d) && d->phase == ATA_IDLE ? &d->tf : NULL;
+	return ata_present(d) && d->phase == ATA_IDLE ? &d->tf : NULL;
 }
 
 static void write_taskfile(struct ata_taskfile *tf, unsigned int off, uint8_t val)
@@ -467,12 +468,13 @@ static uint8_t read_taskfile(const struct ata_drive *d, unsigned int off, bool h
 /* Both drives carry it out, whichever is selected; device 0 interrupts (8.9, 9.10). */
 static void diagnose(struct ide_channel *ch)
 {
-	if (selected(ch)->phase != ATA_IDLE || ch->drive[0].phase != ATA_IDLE)
+	if (selected(ch)->phase != ATA_IDLE ||
+	    (ata_present(&ch->drive[0]) && ch->drive[0].phase != ATA_IDLE))
 		return;
 	for (unsigned int i = 0; i < IDE_UNITS; i++)
 		ata_diagnose(&ch->drive[i]);
 	ch->selected = 0;
-	if (present(&ch->drive[0]))
+	if (ata_present(&ch->drive[0]))
 		ch->drive[0].intrq = !ch->drive[0].sleeping;
 }
 
@@ -480,7 +482,7 @@ static void write_command(struct ide_channel *ch, uint8_t val)
 {
 	if (val == DIAGNOSTIC)
 		diagnose(ch);
-	else if (present(selected(ch)))
+	else if (ata_present(selected(ch)))
 		ata_command(selected(ch), val);
 }
 
@@ -505,9 +507,9 @@ static void write_register(struct ide_channel *ch, unsigned int off, uint8_t val
 /* Device 0 says of a device 1 that is not there that it isn't ready, busy or anything. */
 static uint8_t read_status(struct ide_channel *ch)
 {
-	if (present(selected(ch)))
-		return selected(ch)->status;
-	return present(&ch->drive[0]) ? 0 : FLOATING;
+	if (ata_present(selected(ch)))
+		return ata_status(selected(ch));
+	return ata_present(&ch->drive[0]) ? 0 : FLOATING;
 }
 
 static uint8_t read_register(struct ide_channel *ch, unsigned int off)
@@ -519,7 +521,7 @@ static uint8_t read_register(struct ide_channel *ch, unsigned int off)
 		selected(ch)->intrq = false;
 		return status;
 	}
-	if (!present(answering(ch)))
+	if (!ata_present(answering(ch)))
 		return FLOATING;
 	return read_taskfile(answering(ch), off, ch->control & ATA_HOB);
 }
@@ -532,7 +534,7 @@ static void data_in(struct ide_channel *ch, unsigned int size, unsigned int coun
 {
 	size_t len = (size_t)size * count, done = 0;
 
-	if (present(selected(ch)))
+	if (ata_present(selected(ch)))
 		done = ata_data_in(selected(ch), data, len);
 	if (done < len)
 		memset(data + done, 0xff, len - done);
@@ -553,7 +555,7 @@ static void data_out(struct ide_channel *ch, unsigned int size, unsigned int cou
 {
 	uint8_t word[2] = { 0 };
 
-	if (!present(selected(ch)))
+	if (!ata_present(selected(ch)))
 		return;
 	if (size > 1) {
 		ata_data_out(selected(ch), data, (size_t)size * count);
@@ -676,8 +678,10 @@ static void ctl_write(void *dev, uint64_t off, unsigned int size, uint64_t val)
 	ch->control = (uint8_t)val & (ATA_HOB | ATA_SRST | ATA_NIEN);
 	ch->settling = true;
 	for (unsigned int i = 0; i < IDE_UNITS; i++) {
-		if (ch->control & ~was & ATA_SRST)
+		if (ch->control & ~was & ATA_SRST) {
+			ide_fast_reset(ch->ide, IDE_UNITS * channel_number(ch) + i);
 			ata_reset(&ch->drive[i], false);
+		}
 		if (!(ch->control & ATA_SRST))
 			ata_release(&ch->drive[i]);
 	}
@@ -757,7 +761,7 @@ static int attach(struct ata_drive *d, enum ata_kind kind, struct block *blk,
 
 	if (!d)
 		return -EINVAL;
-	if (present(d))
+	if (d->kind != ATA_NONE)
 		return -EBUSY;
 	if (!config)
 		config = &defaults;
@@ -805,6 +809,7 @@ void ide_reset(struct ide *ide)
 
 		ch->settling = true;
 		for (unsigned int j = 0; j < IDE_UNITS; j++) {
+			ide_fast_reset(ide, IDE_UNITS * i + j);
 			ata_reset(&ch->drive[j], true);
 			ata_release(&ch->drive[j]);
 		}
@@ -821,8 +826,9 @@ void ide_reset(struct ide *ide)
 bool ide_drive_idle(const struct ide *ide, unsigned int channel, unsigned int unit)
 {
 	const struct ata_drive *d = place(ide, channel, unit);
+	const struct ide_fast *f = d ? ide->fast[IDE_UNITS * channel + unit] : NULL;
 
-	return !d || !d->req_busy;
+	return !d || (!d->req_busy && !(f && virtio_blk_busy(&f->blk)));
 }
 
 bool ide_idle(const struct ide *ide)
@@ -839,5 +845,5 @@ const struct ata_stats *ide_stats(const struct ide *ide, unsigned int channel, u
 {
 	const struct ata_drive *d = place(ide, channel, unit);
 
-	return d && present(d) ? &d->stats : NULL;
+	return d && d->kind != ATA_NONE ? &d->stats : NULL;
 }

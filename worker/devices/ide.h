@@ -18,6 +18,7 @@
 #include "worker/devices/ata.h"
 #include "worker/devices/block.h"
 #include "worker/devices/dma.h"
+#include "worker/devices/ide_bimodal.h"
 #include "worker/platform/pcihost.h"
 
 #define IDE_CHANNELS 2
@@ -75,6 +76,8 @@ struct ide {
 	struct pci_function fn; /* 00:01.1 */
 	struct ide_channel channel[IDE_CHANNELS];
 	const struct dma *dma;
+	struct ide_fast *fast[IDE_CHANNELS * IDE_UNITS]; /* NULL: no drive, or one mode only */
+	struct msi_port msi;				 /* of those */
 };
 
 /* What a drive calls itself. NULL takes a default; longer strings are cut. ASCII. */
@@ -111,8 +114,8 @@ int ide_attach_cdrom(struct ide *ide, unsigned int channel, unsigned int unit, s
 int ide_change_disc(struct ide *ide, unsigned int channel, unsigned int unit, struct block *blk);
 
 /*
- * PCI reset: the function, both channels and all drives. Requests under way go on: their drives
- * stay busy and drop the results; see ide_idle().
+ * PCI reset: the function, both channels and all drives, which are in legacy mode then. Requests under
+ * way go on: their drives stay busy and drop the results; see ide_idle().
  */
 void ide_reset(struct ide *ide);
 

@@ -70,6 +70,8 @@ void virtio_reset(struct virtio *v)
 		memset(&v->vq[i], 0, sizeof(v->vq[i]));
 	}
 	memset(v->at, 0, sizeof(v->at));
+	if (v->status)
+		v->last_status = v->status;
 	v->status = 0;
 	v->driver_features = 0;
 	v->device_sel = 0;
@@ -205,6 +207,14 @@ void virtio_write(struct virtio *v, uint32_t off, uint32_t val)
 	}
 }
 
+/* A driver that waits for 0 after a reset (2.4.2) may then use its memory for something else. */
+static uint32_t read_status(const struct virtio *v)
+{
+	if (v->status || !v->class->lingers || !v->class->lingers(v->dev))
+		return v->status;
+	return v->last_status;
+}
+
 static uint32_t read_config(const struct virtio *v, uint32_t off)
 {
 	uint32_t val = 0, left;
@@ -238,7 +248,7 @@ uint32_t virtio_read(struct virtio *v, uint32_t off)
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
 		return v->isr;
 	case VIRTIO_MMIO_STATUS:
-		return v->status;
+		return read_status(v);
 	case VIRTIO_MMIO_CONFIG_GENERATION:
 		return v->generation;
 	default:

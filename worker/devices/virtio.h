@@ -23,6 +23,8 @@ struct virtio_class {
 	void (*start)(void *dev);
 	/* It is gone. Nothing of the guest's memory may be touched any more. */
 	void (*stop)(void *dev);
+	/* Whether memory of before stop() is still in use: Status does not read 0 until it is not. NULL: never. */
+	bool (*lingers)(void *dev);
 	/* Queue @n may have new chains. Only between start and stop. */
 	void (*doorbell)(void *dev, unsigned int n);
 };
@@ -50,7 +52,8 @@ struct virtio {
 	struct {
 		uint64_t desc, avail, used; /* as the driver has set them */
 	} at[VIRTIO_QUEUES_MAX];
-	uint32_t status; /* VIRTIO_CONFIG_S_* */
+	uint32_t status;      /* VIRTIO_CONFIG_S_* */
+	uint32_t last_status; /* before the reset: what is shown while the class lingers */
 	uint32_t isr;
 	uint64_t driver_features;
 	uint32_t device_sel, driver_sel, queue_sel;
