@@ -56,9 +56,23 @@ static cJSON *control_vcpu(const struct vcpu *v)
 	return vp;
 }
 
-static cJSON *control_disk(const struct option_disk *d, const struct block_stats *s)
+/* Of a disk's high-performance mode. */
+static void control_fast(cJSON *disk, const struct ide_fast *f)
 {
-	static const char *const ops[] = { "read", "write", "flush" };
+	cJSON *fast = cJSON_AddObjectToObject(disk, "fast");
+
+	cJSON_AddBoolToObject(fast, "on", f->bimodal.enabled);
+	json_number(fast, "doorbells", f->blk.stats.doorbells);
+	json_number(fast, "requests", f->blk.stats.requests);
+	json_number(fast, "errors", f->blk.stats.errors);
+	json_number(fast, "dropped", f->blk.stats.dropped);
+	json_number(fast, "interrupts", f->interrupts);
+}
+
+static cJSON *control_disk(const struct option_disk *d, const struct block_stats *s,
+			   const struct ide_fast *fast)
+{
+	static const char *const ops[BLOCK_OPS] = { "read", "write", "flush", "discard", "zero" };
 	cJSON *disk = cJSON_CreateObject(), *op;
 	char name[32];
 	unsigned int i;
@@ -66,7 +80,7 @@ static cJSON *control_disk(const struct option_disk *d, const struct block_stats
 	snprintf(name, sizeof(name), "ide%u.%u", d->channel, d->unit);
 	cJSON_AddStringToObject(disk, "bus", name);
 	cJSON_AddStringToObject(disk, "target", d->target);
-	for (i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+	for (i = 0; i < BLOCK_OPS; i++) {
 		op = cJSON_AddObjectToObject(disk, ops[i]);
 		json_number(op, "requests", s->requests[i]);
 		json_number(op, "failed", s->failed[i]);
@@ -74,6 +88,8 @@ static cJSON *control_disk(const struct option_disk *d, const struct block_stats
 		json_number(op, "mean_ns", s->requests[i] ? s->ns[i] / s->requests[i] : 0);
 		json_number(op, "max_ns", s->max_ns[i]);
 	}
+	if (fast)
+		control_fast(disk, fast);
 	return disk;
 }
 
@@ -111,7 +127,8 @@ static char *control_stats(void *ctx)
 	machine_lock(&r->machine);
 	list = cJSON_AddArrayToObject(root, "disks");
 	for (i = 0; i < r->opt.disks; i++)
-		cJSON_AddItemToArray(list, control_disk(&r->opt.disk[i], &r->disk[i]->stats));
+		cJSON_AddItemToArray(list, control_disk(&r->opt.disk[i], &r->disk[i]->stats,
+							r->machine.fast[i]));
 	list = cJSON_AddArrayToObject(root, "nets");
 	for (i = 0; i < r->opt.nets; i++)
 		cJSON_AddItemToArray(list, control_net(&r->opt.net[i], &r->net[i]->stats));

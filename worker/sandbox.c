@@ -90,6 +90,7 @@ static const int sandbox_calls[] = {
 	SCMP_SYS(lseek),
 	SCMP_SYS(fsync),
 	SCMP_SYS(fdatasync),
+	SCMP_SYS(fallocate),
 	SCMP_SYS(close),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),

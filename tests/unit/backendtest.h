@@ -163,6 +163,20 @@ static inline int transfer(struct bench *b, struct block *blk, enum block_op op,
 	return job_wait(&j);
 }
 
+/* The same for a range. */
+static inline int do_range(struct bench *b, struct block *blk, enum block_op op, uint64_t off,
+			   uint32_t len, bool unmap)
+{
+	struct job j;
+
+	job_init(&j, b, blk, op, off, NULL, 0);
+	j.req.iovs = 0;
+	j.req.range = len;
+	j.req.unmap = unmap;
+	job_submit(&j);
+	return job_wait(&j);
+}
+
 /* Bytes that tell where they belong. */
 static inline void pattern(uint8_t *buf, size_t len, uint32_t seed)
 {

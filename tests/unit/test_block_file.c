@@ -179,7 +179,99 @@ static void test_many_buffers(void **state)
 	bench_close(&b);
 }
 
+/* Ranges are given back, or are zeroes where the file system can make them so. */
+static void test_ranges(void **state)
+{
+	static uint8_t out[MIB], in[MIB], zero[MIB];
+	const char *path = make_file("ranges", 4 * MIB);
+	struct block *blk;
+	struct stat before, after;
+	struct bench b;
+	int ret;
+
+	(void)state;
+	bench_open(&b);
+	blk = open_file(&b, path, false);
+	if (!blk->discards) {
+		blk->ops->close(blk);
+		bench_close(&b);
+		skip();
+	}
+	assert_int_equal(blk->discard_unit % 512, 0);
+	pattern(out, MIB, 9);
+	assert_int_equal(transfer(&b, blk, BLOCK_WRITE, MIB, out, MIB), 0);
+	assert_int_equal(transfer(&b, blk, BLOCK_FLUSH, 0, NULL, 0), 0);
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, MIB, MIB / 2, false), 0);
+	assert_int_equal(transfer(&b, blk, BLOCK_FLUSH, 0, NULL, 0), 0);
+	assert_int_equal(stat(path, &after), 0);
+	assert_true(after.st_blocks < before.st_blocks);
+	assert_int_equal(after.st_size, 4 * MIB);
+	assert_int_equal(do_range(&b, blk, BLOCK_ZERO, MIB + MIB / 2, MIB / 4, true), 0);
+	ret = do_range(&b, blk, BLOCK_ZERO, MIB + MIB / 2 + MIB / 4, 512, false);
+	assert_true(ret == 0 || ret == -EOPNOTSUPP);
+	assert_int_equal(transfer(&b, blk, BLOCK_READ, MIB, in, MIB), 0);
+	assert_memory_equal(in, zero, MIB / 2 + MIB / 4);
+	assert_memory_equal(in + MIB - MIB / 4 + (ret ? 0 : 512),
+			    out + MIB - MIB / 4 + (ret ? 0 : 512), MIB / 4 - (ret ? 0 : 512));
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, 4 * MIB - 512, 1024, false), -EINVAL);
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, 0, 0, false), -EINVAL);
+	assert_int_equal(blk->stats.bytes[BLOCK_DISCARD], MIB / 2);
+	assert_int_equal(blk->stats.requests[BLOCK_ZERO], 2);
+	blk->ops->close(blk);
+	blk = open_file(&b, path, true);
+	assert_false(blk->discards || blk->zeroes);
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, 0, 512, false), -EROFS);
+	blk->ops->close(blk);
+	bench_close(&b);
+}
+
 #define JOBS 500
+
+/*
+ * A batch is handed on at its end, whatever its size. What is over then need not be waited for; what is submitted from
+ * an end is carried out all the same.
+ */
+static void test_batch(void **state)
+{
+	static struct job j[JOBS], after[JOBS];
+	static uint8_t out[JOBS][512], in[JOBS][512];
+	const char *path = make_file("batch", JOBS * 512);
+	unsigned int sizes[] = { 1, 2, 31, 128, 129, JOBS };
+	struct block *blk;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	blk = open_file(&b, path, false);
+	for (unsigned int round = 0; round < sizeof(sizes) / sizeof(sizes[0]); round++) {
+		memset(in, 0, sizeof(in));
+		bench_lock(&b);
+		block_batch_begin(blk);
+		block_batch_begin(blk);
+		for (unsigned int i = 0; i < sizes[round]; i++) {
+			pattern(out[i], 512, round * JOBS + i);
+			job_init(&after[i], &b, blk, BLOCK_READ, i * 512, in[i], 512);
+			job_init(&j[i], &b, blk, BLOCK_WRITE, i * 512, out[i], 512);
+			j[i].then = &after[i];
+			j[i].submitting = true;
+			block_submit(blk, &j[i].req);
+			j[i].submitting = false;
+		}
+		block_batch_end(blk);
+		block_batch_end(blk);
+		block_collect(blk);
+		bench_unlock(&b);
+		for (unsigned int i = 0; i < sizes[round]; i++) {
+			assert_int_equal(job_wait(&after[i]), 0);
+			assert_int_equal(j[i].ret, 0);
+			assert_memory_equal(in[i], out[i], 512);
+		}
+	}
+	blk->ops->drain(blk);
+	blk->ops->close(blk);
+	bench_close(&b);
+}
 
 /* Far more at once than the host is given at a time; each may submit another from its end. */
 static void test_many_at_once(void **state)
@@ -371,6 +463,7 @@ static void test_in_the_sandbox(void **state)
 		pattern(out, sizeof(out), 7);
 		if (transfer(&b, blk, BLOCK_WRITE, 8192, out, sizeof(out)) ||
 		    transfer(&b, blk, BLOCK_FLUSH, 0, NULL, 0) ||
+		    (blk->discards && do_range(&b, blk, BLOCK_DISCARD, 65536, 4096, false)) ||
 		    transfer(&b, blk, BLOCK_READ, 8192, in, sizeof(in)) ||
 		    memcmp(in, out, sizeof(in)))
 			_exit(2);
@@ -517,6 +610,8 @@ int main(void)
 		BOTH(test_write_read_flush),
 		BOTH(test_cached_read),
 		BOTH(test_many_buffers),
+		BOTH(test_ranges),
+		BOTH(test_batch),
 		BOTH(test_many_at_once),
 		BOTH(test_drain),
 		BOTH(test_refused_requests),

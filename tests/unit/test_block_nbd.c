@@ -263,6 +263,73 @@ static void test_journal(void **state)
 	kill_server();
 }
 
+/* Ranges, where the server has them; they have their place in the journal, between what was written before and after. */
+static void test_ranges(void **state)
+{
+	uint8_t one[8192], in[8192], zero[8192] = { 0 };
+	struct block *blk;
+	struct bench b;
+
+	(void)state;
+	start("nbdkit -f memory 4M");
+	blk = open_nbd(&b, 0);
+	assert_true(blk->discards && blk->zeroes);
+	pattern(one, sizeof(one), 1);
+	assert_int_equal(transfer(&b, blk, BLOCK_WRITE, 0, one, 8192), 0);
+	assert_int_equal(do_range(&b, blk, BLOCK_ZERO, 0, 4096, false), 0);
+	assert_int_equal(do_range(&b, blk, BLOCK_ZERO, 4096, 512, true), 0);
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, 8192, 65536, false), 0);
+	assert_int_equal(transfer(&b, blk, BLOCK_WRITE, 1024, one, 512), 0);
+	kill_server();
+	start("nbdkit -f memory 4M");
+	bench_listen(&b);
+	assert_int_equal(transfer(&b, blk, BLOCK_READ, 0, in, 8192), 0);
+	bench_heard(&b);
+	assert_memory_equal(in, zero, 1024);
+	assert_memory_equal(in + 1024, one, 512);
+	assert_memory_equal(in + 1536, zero, 4096 + 512 - 1536);
+	assert_memory_equal(in + 4608, one + 4608, 8192 - 4608);
+	assert_int_equal(transfer(&b, blk, BLOCK_FLUSH, 0, NULL, 0), 0);
+	/* One that can do less: a discard is left undone, zeroes are refused. */
+	kill_server();
+	start("nbdkit -f eval get_size='echo 4M' pread='head -c $3 /dev/zero' pwrite='cat "
+	      ">/dev/null' "
+	      "can_write='exit 0' can_flush='exit 0' flush='exit 0' can_zero='exit 3' "
+	      "can_trim='exit 3'");
+	bench_listen(&b);
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, 0, 4096, false), 0);
+	bench_heard(&b);
+	close_nbd(&b, blk);
+	blk = open_nbd(&b, 0);
+	assert_false(blk->discards);
+	assert_int_equal(do_range(&b, blk, BLOCK_DISCARD, 0, 4096, false), -EOPNOTSUPP);
+	close_nbd(&b, blk);
+	kill_server();
+}
+
+/* However many ranges come without a FLUSH, the journal stays short. */
+static void test_many_ranges(void **state)
+{
+	static struct job j[2000];
+	struct block *blk;
+	struct bench b;
+
+	(void)state;
+	start("nbdkit -f memory 4M");
+	blk = open_nbd(&b, 0);
+	for (unsigned int i = 0; i < 2000; i++) {
+		job_init(&j[i], &b, blk, i % 2 ? BLOCK_DISCARD : BLOCK_ZERO, i * 512, NULL, 0);
+		j[i].req.iovs = 0;
+		j[i].req.range = 512;
+		job_submit(&j[i]);
+	}
+	for (unsigned int i = 0; i < 2000; i++)
+		assert_int_equal(job_wait(&j[i]), 0);
+	assert_true(blk->stats.requests[BLOCK_DISCARD] == 1000);
+	close_nbd(&b, blk);
+	kill_server();
+}
+
 /* However much is written without a FLUSH, the journal stays short: our own FLUSHes see to it. */
 static void test_journal_is_bounded(void **state)
 {
@@ -522,6 +589,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_many_at_once, end_server),
 		cmocka_unit_test_teardown(test_server_comes_back, end_server),
 		cmocka_unit_test_teardown(test_journal, end_server),
+		cmocka_unit_test_teardown(test_ranges, end_server),
+		cmocka_unit_test_teardown(test_many_ranges, end_server),
 		cmocka_unit_test_teardown(test_journal_is_bounded, end_server),
 		cmocka_unit_test_teardown(test_server_stays_away, end_server),
 		cmocka_unit_test_teardown(test_server_hangs, end_server),

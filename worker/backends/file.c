@@ -22,8 +22,8 @@
 #include "worker/backends/request.h"
 #include "worker/diag.h"
 
-#define FILE_DEPTH   64 /* pieces under way; more wait */
-#define FILE_IOVS    64 /* buffers of a piece */
+#define FILE_DEPTH   128 /* pieces under way; more wait */
+#define FILE_IOVS    64	 /* buffers of a piece */
 #define FILE_THREADS 4
 #define FILE_STACK   (128u << 10)
 #define FILE_SECTOR  512u
@@ -32,10 +32,11 @@
 /* A request under way. */
 struct file_io {
 	struct block_request *req;
-	struct file_io *next; /* in free, waiting, todo or ended */
+	struct file_io *next; /* in free, waiting, held, todo or ended */
 	size_t length, done;
 	unsigned int iovs;
-	int res; /* of the piece: bytes or a negative errno */
+	int res;		  /* of the piece: bytes or a negative errno */
+	struct io_uring_sqe *sqe; /* while it is in held */
 	struct iovec iov[FILE_IOVS];
 };
 
@@ -61,6 +62,11 @@ struct file_block {
 	unsigned int requests;	      /* not over yet */
 	bool uring_open;
 	struct io_uring ring;
+	unsigned int batches;  /* that are open */
+	unsigned int in_batch; /* requests that have come in the outermost one */
+	struct file_list held; /* pieces in the ring that the host has not been told of */
+	unsigned int spoilt;   /* entries before those, which do nothing */
+	bool handed_over;      /* a batch: pieces of it may be over already */
 	/* Threads, instead of the ring; under @mutex. */
 	pthread_t thread[FILE_THREADS];
 	unsigned int threads;
@@ -117,32 +123,82 @@ static void file_ended(struct file_block *f, struct file_io *io, int res)
 	loop_event_signal(&f->ended_event);
 }
 
+/* How a range is taken off the medium, or made zeroes. */
+static int file_range_mode(const struct block_request *req)
+{
+	if (req->op == BLOCK_DISCARD || req->unmap)
+		return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+}
+
+static void file_prepare(struct file_block *f, struct file_io *io, struct io_uring_sqe *sqe)
+{
+	const struct block_request *req = io->req;
+
+	switch (req->op) {
+	case BLOCK_READ:
+		io_uring_prep_readv(sqe, f->fd, io->iov, io->iovs, file_position(io));
+		break;
+	case BLOCK_WRITE:
+		io_uring_prep_writev(sqe, f->fd, io->iov, io->iovs, file_position(io));
+		break;
+	case BLOCK_DISCARD:
+	case BLOCK_ZERO:
+		io_uring_prep_fallocate(sqe, f->fd, file_range_mode(req), req->offset, req->range);
+		break;
+	default:
+		io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
+	}
+	io_uring_sqe_set_data(sqe, io);
+}
+
+/* The host has taken @n entries. */
+static void file_taken(struct file_block *f, unsigned int n)
+{
+	for (; n; n--) {
+		if (f->spoilt)
+			f->spoilt--;
+		else
+			list_pop(&f->held);
+	}
+}
+
+/* Tells the host of what is in the ring. */
+static void file_hand_over(struct file_block *f)
+{
+	struct file_io *io;
+	int ret = 1;
+
+	while (f->held.head && (ret > 0 || ret == -EINTR)) {
+		ret = io_uring_submit(&f->ring);
+		if (ret > 0)
+			file_taken(f, ret);
+	}
+	/* The host is short of memory. What is left stays in the ring and goes with the next ones, emptied. */
+	while ((io = list_pop(&f->held))) {
+		io_uring_prep_nop(io->sqe);
+		io_uring_sqe_set_data(io->sqe, NULL);
+		f->spoilt++;
+		file_ended(f, io, -ENOMEM);
+	}
+}
+
 static void file_start_uring(struct file_block *f, struct file_io *io)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&f->ring);
-	int ret;
-
-	/* Only refused entries, see below, can have filled the ring: each is submitted at once. */
-	if (!sqe) {
+	io->sqe = io_uring_get_sqe(&f->ring);
+	if (!io->sqe) {
+		file_hand_over(f);
+		io->sqe = io_uring_get_sqe(&f->ring);
+	}
+	/* Only entries that the host has refused can fill the ring now. */
+	if (!io->sqe) {
 		file_ended(f, io, -ENOMEM);
 		return;
 	}
-	if (io->req->op == BLOCK_READ)
-		io_uring_prep_readv(sqe, f->fd, io->iov, io->iovs, file_position(io));
-	else if (io->req->op == BLOCK_WRITE)
-		io_uring_prep_writev(sqe, f->fd, io->iov, io->iovs, file_position(io));
-	else
-		io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
-	io_uring_sqe_set_data(sqe, io);
-	do {
-		ret = io_uring_submit(&f->ring);
-	} while (ret == -EINTR);
-	if (ret >= 0)
-		return;
-	/* The host is short of memory. The entry stays in the ring and goes with the next one, emptied. */
-	io_uring_prep_nop(sqe);
-	io_uring_sqe_set_data(sqe, NULL);
-	file_ended(f, io, -ENOMEM);
+	file_prepare(f, io, io->sqe);
+	list_push(&f->held, io);
+	if (!f->batches)
+		file_hand_over(f);
 }
 
 static void file_start_thread(struct file_block *f, struct file_io *io)
@@ -164,13 +220,17 @@ static void file_start(struct file_block *f, struct file_io *io)
 		file_start_thread(f, io);
 }
 
-/* What the host has in memory. Returns whether that was all of it; @io goes on from where it ended. */
+/*
+ * What the host has in memory. Returns whether that was all of it; @io goes on from where it ended. In a batch only the
+ * first request is worth a call of its own.
+ */
 static bool file_read_cached(struct file_block *f, struct file_io *io)
 {
 	ssize_t n;
 
 	if (io->req->op != BLOCK_READ || !io->length || io->length > FILE_AT_ONCE ||
-	    io->req->iovs > FILE_IOVS || !f->cached_reads || f->collecting)
+	    io->req->iovs > FILE_IOVS || !f->cached_reads || f->collecting ||
+	    (f->uring_open && f->in_batch > 1))
 		return false;
 	io->iovs = request_window(io->req, 0, io->iov, FILE_IOVS);
 	n = preadv2(f->fd, io->iov, io->iovs, file_position(io), RWF_NOWAIT);
@@ -183,12 +243,15 @@ static bool file_read_cached(struct file_block *f, struct file_io *io)
 
 static int file_carry_out(const struct file_block *f, const struct file_io *io)
 {
+	const struct block_request *req = io->req;
 	ssize_t n;
 
-	if (io->req->op == BLOCK_READ)
+	if (req->op == BLOCK_READ)
 		n = preadv(f->fd, io->iov, io->iovs, file_position(io));
-	else if (io->req->op == BLOCK_WRITE)
+	else if (req->op == BLOCK_WRITE)
 		n = pwritev(f->fd, io->iov, io->iovs, file_position(io));
+	else if (request_is_range(req->op))
+		n = fallocate(f->fd, file_range_mode(req), req->offset, req->range);
 	else
 		n = fdatasync(f->fd);
 	return n < 0 ? -errno : (int)n;
@@ -237,12 +300,17 @@ static void file_end_of_file(struct file_block *f, struct file_io *io)
 	file_finish(f, io, 0);
 }
 
+static bool file_moves_data(const struct block_request *req)
+{
+	return req->op == BLOCK_READ || req->op == BLOCK_WRITE;
+}
+
 static void file_piece_ended(struct file_block *f, struct file_io *io)
 {
 	f->under_way--;
 	if (io->res == -EINTR || io->res == -EAGAIN) {
 		file_start(f, io);
-	} else if (io->res < 0 || io->req->op == BLOCK_FLUSH) {
+	} else if (io->res < 0 || !file_moves_data(io->req)) {
 		file_finish(f, io, io->res);
 	} else if (io->res == 0 && io->length) {
 		file_end_of_file(f, io);
@@ -265,26 +333,30 @@ static struct file_io *file_take_ended(struct file_block *f)
 	return io;
 }
 
-/* What is submitted from the end of one takes the other way: it is not for ever that a processor is held up. */
-static void file_collect(struct block *blk)
+static void file_batch_begin(struct block *blk)
 {
-	struct file_block *f = to_file(blk);
-	struct file_io *io;
-
-	f->collecting = true;
-	while ((io = list_pop(&f->at_once)))
-		file_finish(f, io, 0);
-	f->collecting = false;
+	to_file(blk)->batches++;
 }
 
-/* Under the platform lock. */
-static void file_serve(struct file_block *f)
+static void file_batch_end(struct block *blk)
 {
-	struct block_request *req;
+	struct file_block *f = to_file(blk);
+
+	if (--f->batches)
+		return;
+	f->in_batch = 0;
+	f->handed_over |= f->held.head != NULL;
+	file_hand_over(f);
+}
+
+/* What the ring has now, and not what comes of that. */
+static void file_reap(struct file_block *f)
+{
+	unsigned int n = f->uring_open ? io_uring_cq_ready(&f->ring) : 0;
 	struct io_uring_cqe *cqe;
 	struct file_io *io;
 
-	while (f->uring_open && io_uring_peek_cqe(&f->ring, &cqe) == 0) {
+	for (; n && io_uring_peek_cqe(&f->ring, &cqe) == 0; n--) {
 		io = io_uring_cqe_get_data(cqe);
 		if (io)
 			io->res = cqe->res;
@@ -292,6 +364,35 @@ static void file_serve(struct file_block *f)
 		if (io)
 			file_piece_ended(f, io);
 	}
+}
+
+/* What is submitted from the end of one takes the other way: it is not for ever that a processor is held up. */
+static void file_collect(struct block *blk)
+{
+	struct file_block *f = to_file(blk);
+	struct file_io *io;
+
+	if (f->collecting)
+		return;
+	f->collecting = true;
+	file_batch_begin(blk);
+	while ((io = list_pop(&f->at_once)))
+		file_finish(f, io, 0);
+	if (f->handed_over)
+		file_reap(f);
+	file_batch_end(blk);
+	f->handed_over = false;
+	f->collecting = false;
+}
+
+/* Under the platform lock. */
+static void file_serve(struct file_block *f)
+{
+	struct block_request *req;
+	struct file_io *io;
+
+	file_batch_begin(&f->blk);
+	file_reap(f);
 	while ((io = file_take_ended(f)))
 		file_piece_ended(f, io);
 	while ((req = request_pop(&f->refused))) {
@@ -301,6 +402,8 @@ static void file_serve(struct file_block *f)
 	file_collect(&f->blk);
 	while (f->under_way < FILE_DEPTH && (io = list_pop(&f->waiting)))
 		file_start(f, io);
+	file_batch_end(&f->blk);
+	f->handed_over = false; /* what is over already has signalled that it is */
 }
 
 static void file_on_ended(struct loop_event *ev)
@@ -333,6 +436,7 @@ static void file_submit(struct block *blk, struct block_request *req)
 
 	req->submitted = loop_now();
 	f->requests++;
+	f->in_batch += !!f->batches;
 	if (!ret)
 		io = file_new_io(f);
 	if (!io) {
@@ -342,7 +446,7 @@ static void file_submit(struct block *blk, struct block_request *req)
 		return;
 	}
 	io->req = req;
-	io->length = req->op == BLOCK_FLUSH ? 0 : request_length(req);
+	io->length = file_moves_data(req) ? request_length(req) : 0;
 	io->done = 0;
 	if (file_read_cached(f, io))
 		list_push(&f->at_once, io);
@@ -442,6 +546,8 @@ static void file_close(struct block *blk)
 static const struct block_ops file_ops = {
 	.submit = file_submit,
 	.collect = file_collect,
+	.batch_begin = file_batch_begin,
+	.batch_end = file_batch_end,
 	.drain = file_drain,
 	.close = file_close,
 };
@@ -458,6 +564,22 @@ static int file_explain_open(const struct block_file_config *cfg, int error)
 	else
 		diag_error("cannot open the disk %s: %s", cfg->path, strerror(error));
 	return -error;
+}
+
+/*
+ * Whether ranges can be given back. A file system that has no holes refuses one behind the end, too, where there is
+ * nothing to be lost. Of a block device only the attempt tells.
+ */
+static void file_find_ranges(struct file_block *f, const struct stat *st)
+{
+	if (f->blk.readonly)
+		return;
+	f->blk.discards = S_ISBLK(st->st_mode) ||
+			  !fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, f->blk.size,
+				     FILE_SECTOR);
+	f->blk.zeroes = f->blk.discards;
+	f->blk.discard_unit =
+		st->st_blksize < (blksize_t)FILE_SECTOR ? FILE_SECTOR : st->st_blksize;
 }
 
 static int file_find_size(struct file_block *f)
@@ -486,6 +608,7 @@ static int file_find_size(struct file_block *f)
 		return -EINVAL;
 	}
 	f->blk.size = (f->file_size + FILE_SECTOR - 1) & ~(uint64_t)(FILE_SECTOR - 1);
+	file_find_ranges(f, &st);
 	return 0;
 }
 
@@ -572,6 +695,7 @@ int block_file_open(const struct backend_host *host, const struct block_file_con
 	pthread_cond_init(&f->work, NULL);
 	list_init(&f->waiting);
 	list_init(&f->at_once);
+	list_init(&f->held);
 	list_init(&f->todo);
 	list_init(&f->ended);
 	ret = file_open_image(f, cfg);

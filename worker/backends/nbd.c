@@ -5,7 +5,7 @@
  * When the connection breaks, what is under way stays here and is sent again once there is a new one; a request that
  * is not over block_nbd_config.wait_ms after its submission ends in -EIO. A server that went away may have lost what it
  * had acknowledged and not yet made durable: of that there is a journal here, which begins with the last FLUSH and is
- * written again first. It is bounded: when it grows too long, a FLUSH of our own makes it short, and writes wait.
+ * done again first. It is bounded: when it grows too long, a FLUSH of our own makes it short, and writes wait.
  */
 #define _GNU_SOURCE
 #include "worker/backends/backend.h"
@@ -27,10 +27,12 @@
 #define NBD_PIECE_DIRECT  (16u << 20)
 #define NBD_JOURNAL_FLUSH (2u << 20) /* bytes: time for a FLUSH of our own */
 #define NBD_JOURNAL_MAX	  (4u << 20) /* bytes: writes wait */
+#define NBD_JOURNAL_RANGE 4096u	     /* what a range counts as, which has no data */
 #define NBD_OPEN_MS	  10000u
 #define NBD_TRY_MS	  5000u /* for one attempt to connect again */
 #define NBD_PAUSE_MS	  250u	/* between two of them */
 #define NBD_SECTOR	  512u
+#define NBD_DISCARD_UNIT  4096u
 #define NBD_NS_PER_MS	  1000000ull
 
 /*
@@ -41,7 +43,8 @@
 #define REMOTE_CALLS(X) \
 	X(aio_connect_uri) X(aio_flush) X(aio_get_direction) X(aio_get_fd) \
 	X(aio_is_closed) X(aio_is_dead) X(aio_is_ready) X(aio_notify_read) \
-	X(aio_notify_write) X(aio_pread) X(aio_pwrite) X(can_flush) \
+	X(aio_notify_write) X(aio_pread) X(aio_pwrite) X(aio_trim) X(aio_zero) \
+	X(can_flush) X(can_trim) X(can_zero) \
 	X(close) X(create) X(get_block_size) X(get_errno) \
 	X(get_error) X(get_size) X(is_read_only) X(set_pread_initialize) \
 	X(shutdown)
@@ -73,13 +76,16 @@ struct remote_io {
 	uint8_t *gathered; /* the piece, if it is not one buffer */
 };
 
-/* A write that has been acknowledged and may not be durable yet. */
+/* A write, or what has been done to a range, that has been acknowledged and may not be durable yet. */
 struct remote_entry {
 	struct remote_block *n;
 	struct remote_entry *next;
+	enum block_op op;
+	bool unmap;
 	uint64_t number, offset;
 	size_t length;
-	uint8_t data[];
+	size_t weight;	/* of it in journal_bytes */
+	uint8_t data[]; /* of a write */
 };
 
 struct remote_block {
@@ -94,19 +100,20 @@ struct remote_block {
 	struct nbd_handle *h; /* NULL: no connection, and no attempt */
 	bool connected;	      /* requests may be sent */
 	bool lost_said;
-	int watched_fd;	       /* of h, in the loop; -1: none */
-	uint32_t watched;      /* its events */
-	uint64_t try_until;    /* of the attempt */
-	uint64_t next_try;     /* when there is no attempt */
-	uint64_t timer_at;     /* 0: not armed */
-	bool can_flush;	       /* the server's acknowledgement does not mean durable */
+	int watched_fd;	    /* of h, in the loop; -1: none */
+	uint32_t watched;   /* its events */
+	uint64_t try_until; /* of the attempt */
+	uint64_t next_try;  /* when there is no attempt */
+	uint64_t timer_at;  /* 0: not armed */
+	bool can_flush;	    /* the server's acknowledgement does not mean durable */
+	bool can_trim, can_zero;
 	struct remote_io *ios; /* in the order of submission */
 	struct remote_io **ios_tail;
 	struct request_queue refused;
 	struct remote_entry *journal, **journal_tail;
 	size_t journal_bytes;
 	uint64_t journal_number;      /* of the last entry */
-	struct remote_entry *replays; /* what has to be written again first; NULL: nothing */
+	struct remote_entry *replays; /* what has to be done again first; NULL: nothing */
 	bool replay_under_way;
 	bool flushing;	   /* a FLUSH of our own is among the ios */
 	int journal_error; /* what a FLUSH of the guest's has to be told */
@@ -162,11 +169,12 @@ static void remote_watch(struct remote_block *n)
 
 static void remote_journal_add(struct remote_block *n, const struct remote_io *io)
 {
+	const size_t data = request_is_range(io->op) ? 0 : io->length;
 	struct remote_entry *e;
 
 	if (!n->can_flush)
 		return;
-	e = malloc(sizeof(*e) + io->length);
+	e = malloc(sizeof(*e) + data);
 	if (!e) {
 		/* Not to be told "durable" after a loss that cannot be made good any more. */
 		n->journal_error = -EIO;
@@ -174,13 +182,16 @@ static void remote_journal_add(struct remote_block *n, const struct remote_io *i
 	}
 	e->n = n;
 	e->next = NULL;
+	e->op = io->op;
+	e->unmap = io->req->unmap;
 	e->number = ++n->journal_number;
 	e->offset = io->req->offset;
 	e->length = io->length;
-	request_gather(io->req, 0, e->data, io->length);
+	e->weight = data ? data : NBD_JOURNAL_RANGE;
+	request_gather(io->req, 0, e->data, data);
 	*n->journal_tail = e;
 	n->journal_tail = &e->next;
-	n->journal_bytes += io->length;
+	n->journal_bytes += e->weight;
 }
 
 /* Everything up to an entry is durable. */
@@ -190,7 +201,7 @@ static void remote_journal_drop(struct remote_block *n, uint64_t number)
 
 	while ((e = n->journal) && e->number <= number) {
 		n->journal = e->next;
-		n->journal_bytes -= e->length;
+		n->journal_bytes -= e->weight;
 		free(e);
 	}
 	if (!n->journal)
@@ -254,7 +265,7 @@ static void remote_finish(struct remote_block *n, struct remote_io *io, int ret)
 	remote_unlink(n, io);
 	if (io->op == BLOCK_FLUSH)
 		ret = remote_flush_result(n, io, ret);
-	else if (io->op == BLOCK_WRITE && !ret)
+	else if (io->op != BLOCK_READ && !ret)
 		remote_journal_add(n, io);
 	free(io->gathered);
 	free(io);
@@ -328,32 +339,62 @@ static void *remote_next_piece(struct remote_io *io)
 	return io->gathered;
 }
 
+/* Tells the server of a range. Returns as libnbd does. */
+static int64_t remote_send_range(struct remote_block *n, enum block_op op, bool unmap,
+				 uint64_t offset, size_t length, nbd_completion_callback cb)
+{
+	if (op == BLOCK_DISCARD)
+		return libnbd.aio_trim(n->h, length, offset, cb, 0);
+	return libnbd.aio_zero(n->h, length, offset, cb, unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE);
+}
+
+/* The server that has come back may be able to do less. A discard may be left undone; zeroes may not. */
+static bool remote_can(const struct remote_block *n, enum block_op op)
+{
+	if (op == BLOCK_DISCARD)
+		return n->can_trim;
+	if (op == BLOCK_ZERO)
+		return n->can_zero;
+	return op != BLOCK_FLUSH || n->can_flush;
+}
+
+/* Whether the server has anything to do with it; if not, it has ended. */
+static bool remote_prepare(struct remote_block *n, struct remote_io *io, void **buf)
+{
+	const bool moves_data = io->op == BLOCK_READ || io->op == BLOCK_WRITE;
+
+	io->res = 0;
+	io->piece = io->length;
+	*buf = moves_data && io->length ? remote_next_piece(io) : NULL;
+	if (*buf || (!moves_data && remote_can(n, io->op)))
+		return true;
+	io->state = NBD_ENDED;
+	if (moves_data && io->length)
+		io->res = -ENOMEM;
+	else if (io->op == BLOCK_ZERO)
+		io->res = -EOPNOTSUPP;
+	return false;
+}
+
 static void remote_send(struct remote_block *n, struct remote_io *io)
 {
 	nbd_completion_callback cb = { .callback = remote_on_completion, .user_data = io };
-	void *buf = NULL;
 	int64_t cookie;
+	void *buf;
 
-	io->res = 0;
-	if (io->op != BLOCK_FLUSH && io->length) {
-		buf = remote_next_piece(io);
-		if (!buf) {
-			io->state = NBD_ENDED;
-			io->res = -ENOMEM;
-			return;
-		}
-	} else if (io->op != BLOCK_FLUSH || !n->can_flush) {
-		io->state = NBD_ENDED;
+	if (!remote_prepare(n, io, &buf))
 		return;
-	}
 	io->state = NBD_UNDER_WAY;
 	if (io->op == BLOCK_READ) {
 		cookie = libnbd.aio_pread(n->h, buf, io->piece, io->req->offset + io->done, cb, 0);
 	} else if (io->op == BLOCK_WRITE) {
 		cookie = libnbd.aio_pwrite(n->h, buf, io->piece, io->req->offset + io->done, cb, 0);
-	} else {
+	} else if (io->op == BLOCK_FLUSH) {
 		io->covers = n->journal_number;
 		cookie = libnbd.aio_flush(n->h, cb, 0);
+	} else {
+		cookie = remote_send_range(n, io->op, io->req->unmap, io->req->offset, io->piece,
+					   cb);
 	}
 	if (cookie >= 0)
 		return;
@@ -368,9 +409,20 @@ static void remote_send_replay(struct remote_block *n)
 {
 	struct remote_entry *e = n->replays;
 	nbd_completion_callback cb = { .callback = remote_on_replayed, .user_data = e };
+	int64_t cookie;
 
+	if (!remote_can(n, e->op)) {
+		if (e->op == BLOCK_ZERO)
+			n->journal_error = -EIO;
+		n->replays = e->next;
+		return;
+	}
 	n->replay_under_way = true;
-	if (libnbd.aio_pwrite(n->h, e->data, e->length, e->offset, cb, 0) < 0)
+	if (e->op == BLOCK_WRITE)
+		cookie = libnbd.aio_pwrite(n->h, e->data, e->length, e->offset, cb, 0);
+	else
+		cookie = remote_send_range(n, e->op, e->unmap, e->offset, e->length, cb);
+	if (cookie < 0)
 		n->replay_under_way = false;
 }
 
@@ -388,7 +440,8 @@ static void remote_send_all(struct remote_block *n)
 	for (io = n->ios; io; io = io->next) {
 		if (io->state != NBD_IDLE)
 			continue;
-		if (io->op == BLOCK_WRITE && n->flushing && n->journal_bytes >= NBD_JOURNAL_MAX)
+		if (io->op != BLOCK_READ && io->op != BLOCK_FLUSH && n->flushing &&
+		    n->journal_bytes >= NBD_JOURNAL_MAX)
 			continue;
 		remote_send(n, io);
 	}
@@ -450,6 +503,13 @@ static bool remote_is_same(struct remote_block *n)
 	       (n->blk.readonly || libnbd.is_read_only(n->h) == 0);
 }
 
+static void remote_ask_abilities(struct remote_block *n)
+{
+	n->can_flush = libnbd.can_flush(n->h) > 0;
+	n->can_trim = libnbd.can_trim(n->h) > 0;
+	n->can_zero = libnbd.can_zero(n->h) > 0;
+}
+
 static void remote_connected(struct remote_block *n)
 {
 	if (!remote_is_same(n)) {
@@ -460,7 +520,7 @@ static void remote_connected(struct remote_block *n)
 		return;
 	}
 	n->connected = true;
-	n->can_flush = libnbd.can_flush(n->h) > 0;
+	remote_ask_abilities(n);
 	n->replays = n->journal;
 	if (n->lost_said)
 		diag_error("the NBD server of %s is back", n->uri);
@@ -780,7 +840,10 @@ static int remote_look_at_export(struct remote_block *n)
 		return -EROFS;
 	}
 	n->blk.size = size;
-	n->can_flush = libnbd.can_flush(n->h) > 0;
+	remote_ask_abilities(n);
+	n->blk.discards = n->can_trim && !n->blk.readonly;
+	n->blk.zeroes = n->can_zero && !n->blk.readonly;
+	n->blk.discard_unit = NBD_DISCARD_UNIT;
 	n->connected = true;
 	return 0;
 }

@@ -9,6 +9,8 @@ size_t request_length(const struct block_request *req)
 	size_t len = 0;
 	unsigned int i;
 
+	if (request_is_range(req->op))
+		return req->range;
 	for (i = 0; i < req->iovs; i++) {
 		if (__builtin_add_overflow(len, req->iov[i].iov_len, &len))
 			return SIZE_MAX;
@@ -22,12 +24,18 @@ int request_check(const struct block *blk, const struct block_request *req)
 
 	if (req->op == BLOCK_FLUSH)
 		return 0;
-	if (req->op != BLOCK_READ && req->op != BLOCK_WRITE)
+	if (req->op >= BLOCK_OPS)
 		return -EINVAL;
 	len = request_length(req);
 	if (req->offset > blk->size || len > blk->size - req->offset)
 		return -EINVAL;
-	return req->op == BLOCK_WRITE && blk->readonly ? -EROFS : 0;
+	if (req->op != BLOCK_READ && blk->readonly)
+		return -EROFS;
+	if (!request_is_range(req->op))
+		return 0;
+	if (!len || len > BLOCK_RANGE_MAX)
+		return -EINVAL;
+	return (req->op == BLOCK_ZERO ? blk->zeroes : blk->discards) ? 0 : -EOPNOTSUPP;
 }
 
 void request_end(struct block *blk, struct block_request *req, int ret, uint64_t now)
@@ -36,7 +44,7 @@ void request_end(struct block *blk, struct block_request *req, int ret, uint64_t
 	uint64_t ns = now > req->submitted ? now - req->submitted : 0;
 	unsigned int op = req->op;
 
-	if (op <= BLOCK_FLUSH) {
+	if (op < BLOCK_OPS) {
 		s->requests[op]++;
 		s->ns[op] += ns;
 		if (ns > s->max_ns[op])

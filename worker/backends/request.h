@@ -9,10 +9,16 @@
 
 #include "worker/devices/block.h"
 
-/* Bytes of all buffers; SIZE_MAX if that overflows. */
+/* Bytes of all buffers, or of the range; SIZE_MAX if that overflows. */
 size_t request_length(const struct block_request *req);
 
-/* May @req be carried out on @blk? 0, -EINVAL (outside, or no operation) or -EROFS. */
+/* It is about a range of the medium, and has no buffers. */
+static inline bool request_is_range(enum block_op op)
+{
+	return op == BLOCK_DISCARD || op == BLOCK_ZERO;
+}
+
+/* May @req be carried out on @blk? 0, -EINVAL (outside, or no operation), -EROFS or -EOPNOTSUPP. */
 int request_check(const struct block *blk, const struct block_request *req);
 
 /* Count @req, which began at req->submitted and ends @now with @ret, and tell its owner. */

@@ -20,7 +20,7 @@ enum block_op {
 	BLOCK_OPS,
 };
 
-#define BLOCK_RANGE_MAX (1u << 30) /* bytes that one BLOCK_DISCARD or BLOCK_ZERO covers at most */
+#define BLOCK_RANGE_MAX (128u << 20) /* bytes that one BLOCK_DISCARD or BLOCK_ZERO covers at most */
 
 /*
  * One request, owned by and embedded in a device. It and its buffers must stay as they are from block_submit() until
