@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The IDE function with one to three disks, by random register accesses; see ide_fuzz.h. */
-#include "tests/fuzz/ide_fuzz.h"
+/* The IDE function with one to three disks, bimodal or not, by random register accesses; see ide_fuzz.h. */
+#include "tests/fuzz/ide_bimodal_fuzz.h"
 
 static void add_disk(struct ide_bench *b, unsigned int n, uint64_t sectors)
 {
@@ -11,9 +11,14 @@ static void add_disk(struct ide_bench *b, unsigned int n, uint64_t sectors)
 
 static void step(struct ide_bench *b, struct input *in)
 {
-	uint8_t op = take(in) & 15;
+	uint8_t op = take(in);
 
-	switch (op) {
+	if (op & 0x80) {
+		fast_step(b, in, op);
+		check(b);
+		return;
+	}
+	switch (op & 15) {
 	case 0:
 	case 1:
 	case 2:
@@ -64,6 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		add_disk(&b, 1, 1);
 	if (which & 2)
 		add_disk(&b, 3, 70);
+	if (which & 4)
+		make_bimodal(&b, &in, 0);
+	if ((which & 6) == 6)
+		make_bimodal(&b, &in, 3);
+	bench_enable(&b);
 	while (in.len)
 		step(&b, &in);
 	finish_bench(&b);

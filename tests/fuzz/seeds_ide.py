@@ -3,6 +3,7 @@
 
 usage: seeds_ide.py ide|atapi DIRECTORY
 """
+import itertools
 import pathlib
 import struct
 import sys
@@ -105,6 +106,25 @@ def ide_seeds():
                    .command(0xE5, 0, 0).command(0xE6, 0, 0).complete().command(0x40, 0, 100))
 
 
+def fast_seeds():
+    """The high-performance mode, in each of its ways; ide_bimodal_fuzz.h's code."""
+    switch, start, doorbell, request = 0x82, 0x83, 0x85, 0x86
+    for ways in range(64):
+        seed = Seed("ide", 4)
+        seed.data += bytes([0xC0 | ways, switch])
+        if ways % 4 == 2:
+            seed.command(0x20, 5, 8)
+        seed.data += bytes([start, 4 | 8 | ways & 1])
+        for number, kind in enumerate((1, 0, 2, 3)):
+            seed.data += bytes([request, kind, 3 * number, 7])
+        seed.data += bytes([doorbell, 1])
+        seed.complete().complete()
+        seed.data += bytes([request, 0x80 | 4, 2, 8, 2, 0, 1, request, 0x80 | 5, 3, 9, 1, 1, 1])
+        (seed.complete() if ways & 8 else seed.out(0x3F6, 4).out(0x3F6, 0)).complete()
+        seed.data += bytes([0x81, 1, 0, 0, 0, 0])
+        yield f"fast-{ways}", seed.complete().complete().command(0xEC, 0, 0).string(False, 256)
+
+
 def atapi_seeds():
     yield "probe", (Seed("atapi", 1).command(0xA1, 0, 0).out(0x177, 0xA1).read(0x177)
                     .string(False, 256, 1).packet(0x00).read(0x177).packet(0x03, 0, 0, 0, 18)
@@ -146,7 +166,7 @@ def main():
     fuzzer, where = sys.argv[1:]
     directory = pathlib.Path(where)
     directory.mkdir(parents=True, exist_ok=True)
-    for name, seed in ide_seeds() if fuzzer == "ide" else atapi_seeds():
+    for name, seed in itertools.chain(ide_seeds(), fast_seeds()) if fuzzer == "ide" else atapi_seeds():
         (directory / f"seed-{name}").write_bytes(seed.data)
 
 

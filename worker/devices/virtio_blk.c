@@ -71,6 +71,7 @@ static struct virtio_blk_request *take_slot(struct virtio_blk *n)
 		r = &n->slot[n->fresh++];
 	r->n = n;
 	r->busy = true;
+	r->stale = false;
 	n->busy++;
 	return r;
 }
@@ -134,7 +135,6 @@ static void drop(struct virtio_blk_request *r)
 {
 	struct virtio_blk *n = r->n;
 
-	r->stale = false;
 	n->stats.dropped++;
 	give_slot(r);
 	if (!--n->stale)
