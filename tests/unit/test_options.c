@@ -317,6 +317,10 @@ static void test_config(void **state)
 	assert_true(o.disk[3].cdrom);
 	assert_int_equal(o.net[0].forwards, 2);
 	assert_int_equal(o.net[0].forward[1].guest_port, 4);
+	good_config("{ \"disk\": { \"file\": \"a\", \"bimodal\": \"on\", \"relation\": \"extends\" "
+		    "} }");
+	assert_true(o.disk[0].bimodal.cfg.on);
+	assert_int_equal(o.disk[0].bimodal.cfg.relation, BIMODAL_EXTENDS);
 	good_config("{ \"kernel\": \"k\", \"memory\": 256, \"stats\": \"file\", \"net\": "
 		    "[\"none\", \"user\"] }");
 	assert_int_equal(o.memory, 256 << 20);
@@ -356,6 +360,8 @@ static void test_bad_config(void **state)
 		   "disk: a drive needs file or nbd");
 	bad_config("{ \"disk\": { \"file\": \"a\",\n \"nbd\": \"b\" } }",
 		   "vm.json:2: nbd: a drive has one of file and nbd");
+	bad_config("{ \"disk\": { \"file\": \"a\",\n \"bimodal\": \"yes\" } }",
+		   ":2: bimodal: bimodal is one of off, on");
 	bad_config("{ \"disk\": { \"file\": \"a\",\n \"readonly\": 1 } }",
 		   "vm.json:2: readonly: give true or false");
 	bad_config("{ \"disk\": [\"a\",\n\"b,frob\"] }",

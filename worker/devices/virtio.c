@@ -70,8 +70,6 @@ void virtio_reset(struct virtio *v)
 		memset(&v->vq[i], 0, sizeof(v->vq[i]));
 	}
 	memset(v->at, 0, sizeof(v->at));
-	if (v->status)
-		v->last_status = v->status;
 	v->status = 0;
 	v->driver_features = 0;
 	v->device_sel = 0;
@@ -207,12 +205,15 @@ void virtio_write(struct virtio *v, uint32_t off, uint32_t val)
 	}
 }
 
-/* A driver that waits for 0 after a reset (2.4.2) may then use its memory for something else. */
+/*
+ * A driver that waits for 0 after a reset (2.4.2) may then use its memory for something else. One that does not wait
+ * finds no bit that it would write back with its next.
+ */
 static uint32_t read_status(const struct virtio *v)
 {
 	if (v->status || !v->class->lingers || !v->class->lingers(v->dev))
 		return v->status;
-	return v->last_status;
+	return VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 static uint32_t read_config(const struct virtio *v, uint32_t off)

@@ -52,8 +52,7 @@ struct virtio {
 	struct {
 		uint64_t desc, avail, used; /* as the driver has set them */
 	} at[VIRTIO_QUEUES_MAX];
-	uint32_t status;      /* VIRTIO_CONFIG_S_* */
-	uint32_t last_status; /* before the reset: what is shown while the class lingers */
+	uint32_t status; /* VIRTIO_CONFIG_S_* */
 	uint32_t isr;
 	uint64_t driver_features;
 	uint32_t device_sel, driver_sel, queue_sel;
