@@ -58,11 +58,23 @@ def fio_jobs(way):
                     for n, (block, size) in enumerate(SIZES[way].items()))
 
 
+REBOOT = r"""
+        echo "== reboot"
+        in_child "touch /run/before"
+        echo reboot >&9
+        expect "GRUB: menu of hd0"
+        log_in
+        in_child "nproc; ls /run/before; sha256sum </root/f"
+"""
+
+
 def test_debian_from_its_disk(lab, device):
     """
-    Four processors, from the MBR to a login; the root file system is written and read. The power button, which systemd
-    heeds: the worker ends with status 0, and the file system is as it should be.
+    Four processors, from the MBR to a login; the root file system is written and read. A reboot, through the firmware
+    to a login again (on stock KVM with --long). The power button, which systemd heeds: the worker ends with status 0, and the file system is as
+    it should be.
     """
+    reboots = lab.long or device.path == "/dev/plinth"
     out = lab.sh(script(device, rf"""
         start --name disk --cpus 4 --net none --disk /dev/vdd,format=raw --firmware-log fw.log --stats
         log_in
@@ -73,6 +85,7 @@ def test_debian_from_its_disk(lab, device):
         in_child "dmesg | grep -E 'ACPI.*(Error|Warning)|Firmware|ata|input:'"
         in_child "head -c 1000000 /dev/urandom >/root/f; sync; echo 3 >/proc/sys/vm/drop_caches; \
                   sha256sum </root/f; sha256sum </root/f"
+        {REBOOT if reboots else ""}
         echo "== button"
         plinth stop --timeout 600 disk
         echo "stopped $?"
@@ -103,6 +116,11 @@ def test_debian_from_its_disk(lab, device):
     assert "0 loaded units listed" in child
     assert not re.search(r"ACPI (BIOS )?(Error|Warning)|\[Firmware (Bug|Warn)|ata1.*(exception|failed)", child)
     assert len(sums(child)) == 2 and len(set(sums(child))) == 1
+    if reboots:
+        assert re.search(r"^4\r$", part["reboot"], re.MULTILINE)
+        assert "cannot access '/run/before'" in part["reboot"]
+        assert sums(part["reboot"]) == sums(child)[:1]
+        assert firmware.count("SeaBIOS (version") >= 2
     assert re.search(r"^stopped 0$", button, re.MULTILINE) and re.search(r"^status 0$", button, re.MULTILINE)
     assert re.search(r"^clean 0$", button, re.MULTILINE) and "skipping journal" not in button
     assert "Found QEMU fw_cfg" in firmware and "PS2 keyboard initialized" in firmware
