@@ -141,7 +141,7 @@ void machine_run_timers(struct machine *m)
 {
 	uint64_t now;
 
-	pthread_mutex_lock(&m->lock);
+	machine_lock(m);
 	m->timers_running = true;
 	now = machine_now(m);
 	timerq_run(&m->timers, now);
@@ -149,7 +149,7 @@ void machine_run_timers(struct machine *m)
 		timerq_run(&m->timers, machine_now(m));
 	m->timers_running = false;
 	machine_set_timer(m);
-	pthread_mutex_unlock(&m->lock);
+	machine_unlock(m); /* a disk's requests may have ended within */
 }
 
 void machine_doorbells(struct machine *m)

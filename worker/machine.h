@@ -94,7 +94,7 @@ struct machine {
 	unsigned int meet_arrived; /* processors that wait, under meet_lock */
 	unsigned int meet_count;   /* meetings that are over, under meet_lock */
 
-	pthread_cond_t unlocked; /* a back end has had the platform lock */
+	pthread_cond_t unlocked; /* the main thread has had the platform lock */
 	pthread_mutex_t lock;	 /* the platform lock of worker/device.h: protects what follows */
 	struct bus_pio pio;	 /* which ports are owned may be asked without it */
 	struct bus_mmio mmio;
