@@ -163,6 +163,18 @@ void machine_doorbells(struct machine *m)
 	machine_unlock(m);
 }
 
+uint64_t machine_doorbells_rung(struct machine *m)
+{
+	uint64_t count;
+
+	if (read(m->doorbell_fd, &count, sizeof(count)) == sizeof(count)) {
+		m->doorbells += count;
+		/* The last of them may not have been heard, and is not signalled any more. */
+		machine_doorbells(m);
+	}
+	return m->doorbells;
+}
+
 /* ------------------------------------------------------------------ interrupts */
 
 /*
@@ -806,7 +818,7 @@ static int machine_init_nic(struct machine *m, unsigned int n, const struct mach
 
 	dec21140_init(dec, &m->clock, &m->dma, trace_pin(m->trace, names[n].name, "inta", inta),
 		      nic->net, nic->mac);
-	dec21140_set_bimodal(dec, &nic->bimodal,
+	dec21140_set_bimodal(dec, &nic->bimodal, m->cpus,
 			     (struct msi_port){ .send = machine_send_msi, .ctx = m });
 	nic->net->dev_ops = &dec21140_net_ops;
 	nic->net->dev = dec;

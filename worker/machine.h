@@ -132,7 +132,8 @@ struct machine {
 	FILE *firmware_log;	   /* the caller's; NULL: the firmware's debug port is absent */
 	struct uart16550 com1;
 	struct console *console; /* what is behind com1 */
-	int doorbell_fd;	 /* eventfd: readable when a doorbell has been written */
+	int doorbell_fd;	 /* eventfd: a doorbell has been written */
+	uint64_t doorbells;	 /* how often, but for what doorbell_fd counts; main thread */
 	int input_fd;		 /* eventfd: readable when com1 takes input again */
 	bool input_open;	 /* com1 took input when last looked at */
 
@@ -203,8 +204,11 @@ void machine_unlock(struct machine *m);
 /* Main thread: timer_fd is readable. */
 void machine_run_timers(struct machine *m);
 
-/* Main thread: doorbell_fd is readable. */
+/* Main thread: doorbell_fd has been signalled. It is not read for that: who waits for it waits for changes (EPOLLET). */
 void machine_doorbells(struct machine *m);
+
+/* Main thread: how often doorbells have been written that cost no way to the worker, since the machine was made. */
+uint64_t machine_doorbells_rung(struct machine *m);
 
 /* Main thread: how much input com1 takes now, and input for it (never more than that). */
 size_t machine_input_space(struct machine *m);

@@ -124,6 +124,7 @@ static char *control_stats(void *ctx)
 	list = cJSON_AddArrayToObject(root, "vps");
 	for (i = 0; i < r->machine.cpus; i++)
 		cJSON_AddItemToArray(list, control_vcpu(&r->machine.vcpu[i]));
+	json_number(root, "doorbells", machine_doorbells_rung(&r->machine));
 	machine_lock(&r->machine);
 	list = cJSON_AddArrayToObject(root, "disks");
 	for (i = 0; i < r->opt.disks; i++)

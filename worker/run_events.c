@@ -169,7 +169,6 @@ static void run_on_doorbell(struct loop_source *src, uint32_t events)
 	struct run *r = src->ctx;
 
 	(void)events;
-	run_clear_event(src->fd);
 	machine_doorbells(&r->machine);
 }
 
@@ -218,7 +217,8 @@ int run_watch(struct run *r)
 		ret = run_watch_fd(r, &r->on_input_space, r->machine.input_fd, run_on_input_space,
 				   0);
 	if (!ret)
-		ret = run_watch_fd(r, &r->on_doorbell, r->machine.doorbell_fd, run_on_doorbell, 0);
+		ret = run_watch_fd(r, &r->on_doorbell, r->machine.doorbell_fd, run_on_doorbell,
+				   EPOLLET);
 	if (!ret)
 		ret = run_watch_fd(r, &r->on_output, r->console.room_fd, run_on_output, 0);
 	if (!ret)

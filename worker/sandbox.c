@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <pwd.h>
 #include <sched.h>
@@ -169,9 +170,9 @@ static const struct {
 	{ SCMP_SYS(sched_setaffinity), EPERM },
 };
 
-/* Of terminals, and of sockets that libslirp asks how much there is to read. */
+/* Of terminals, of sockets that libslirp asks how much there is to read, and of a tap interface its offloads. */
 static const unsigned long sandbox_ioctls[] = {
-	TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO,
+	TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO, TUNSETOFFLOAD,
 };
 
 static int sandbox_allow(scmp_filter_ctx f, const int *calls, size_t count)

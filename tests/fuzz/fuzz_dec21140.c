@@ -30,8 +30,9 @@ struct machine {
 	bool level;
 	bool kept; /* the back end has a frame that was refused */
 	size_t kept_len;
-	bool answers; /* it answers what it gets at once */
-	bool greedy;  /* the guest gives descriptors back while frames are sent */
+	uint32_t wanted; /* work that frames may come with */
+	bool answers;	 /* it answers what it gets at once */
+	bool greedy;	 /* the guest gives descriptors back while frames are sent */
 	unsigned int depth, dmas;
 	uint8_t frame[4096];
 };
@@ -84,16 +85,25 @@ static void inta(void *ctx, unsigned int n, bool level)
 
 static void offer(struct machine *m, size_t len)
 {
+	const struct virtio_net_hdr todo = {
+		.flags = m->wanted & NET_CSUM && len >= 64 ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0,
+		.csum_start = 34,
+		.csum_offset = 16,
+	};
+
 	CHECK(len <= sizeof(m->frame));
-	m->kept = !m->net.dev_ops->receive(m->net.dev, m->frame, len);
+	m->kept = !m->net.dev_ops->receive(m->net.dev, m->wanted ? &todo : NULL, m->frame, len);
+	m->net.dev_ops->received(m->net.dev);
 	m->kept_len = len;
 }
 
-static void transmit(struct net *net, const struct iovec *iov, unsigned int iovs)
+static void transmit(struct net *net, const struct virtio_net_hdr *todo, const struct iovec *iov,
+		     unsigned int iovs)
 {
 	struct machine *m = (struct machine *)((char *)net - offsetof(struct machine, net));
 	size_t len = 0, n;
 
+	CHECK(iovs <= NET_IOVS_MAX);
 	for (unsigned int i = 0; i < iovs; i++) {
 		n = iov[i].iov_len;
 		CHECK(n);
@@ -104,6 +114,8 @@ static void transmit(struct net *net, const struct iovec *iov, unsigned int iovs
 		len += n;
 	}
 	CHECK(len >= 14 && len <= NET_FRAME_MAX);
+	CHECK(!todo || (!(net_todo(todo) & ~net->offloads) && net_todo_valid(todo, len)));
+	CHECK(!todo || virtio_net_live(&m->dec.fast));
 	if (m->greedy)
 		for (uint32_t at = LIST; at < LIST + 64; at += 16)
 			m->mem[at + 3] |= 0x80;
@@ -121,9 +133,20 @@ static void ready(struct net *net)
 	m->depth--;
 }
 
-static const struct net_backend_ops net_ops = { .transmit = transmit,
-						.ready = ready,
-						.sent = ready };
+static void want(struct net *net, uint32_t offloads)
+{
+	struct machine *m = (struct machine *)((char *)net - offsetof(struct machine, net));
+
+	CHECK(!(offloads & ~net->offloads));
+	m->wanted = offloads;
+}
+
+static const struct net_backend_ops net_ops = {
+	.transmit = transmit,
+	.want = want,
+	.ready = ready,
+	.sent = ready,
+};
 
 static void put_desc(struct machine *m, uint32_t at, uint32_t des0, uint32_t des1, uint32_t des2,
 		     uint32_t des3)
@@ -152,6 +175,10 @@ static void start(struct machine *m, uint32_t csr6)
 /* The high-performance mode (include/plinth/bimodal.h): its queues lie one over the other, two pages on. */
 #define QUEUES	   0x1000u
 #define QUEUE_SIZE 8
+#define QUEUE_MAX  5 /* two pairs, and for commands */
+#define DESC(q)	   (QUEUES + (q)*0x80)
+#define AVAIL(q)   (QUEUES + 0x280 + (q)*0x40)
+#define USED(q)	   (QUEUES + 0x400 + (q)*0x80)
 
 static void send_msi(void *ctx, uint64_t addr, uint32_t data)
 {
@@ -176,18 +203,21 @@ static void fast_window(struct machine *m, uint32_t off, uint32_t val)
 /* As a driver leaves it; @how says what it leaves out. */
 static void fast_start(struct machine *m, uint8_t how)
 {
+	const uint64_t offered = m->dec.fast.v.features;
+
 	fast_reg(m, BIMODAL_REG_MODE, 1);
 	fast_window(m, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-	fast_window(m, VIRTIO_MMIO_DRIVER_FEATURES, how & 1 ? 3u << 28 : 0);
+	fast_window(m, VIRTIO_MMIO_DRIVER_FEATURES,
+		    (how & 1 ? 3u << 28 : 0) | (how & 8 ? (uint32_t)offered : 0));
 	fast_window(m, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
 	fast_window(m, VIRTIO_MMIO_DRIVER_FEATURES, 1);
 	fast_window(m, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_FEATURES_OK);
-	for (uint32_t q = 0; q < 2; q++) {
+	for (uint32_t q = 0; q < QUEUE_MAX; q++) {
 		fast_window(m, VIRTIO_MMIO_QUEUE_SEL, q);
 		fast_window(m, VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
-		fast_window(m, VIRTIO_MMIO_QUEUE_DESC_LOW, QUEUES + q * 0x80);
-		fast_window(m, VIRTIO_MMIO_QUEUE_AVAIL_LOW, QUEUES + 0x100 + q * 0x40);
-		fast_window(m, VIRTIO_MMIO_QUEUE_USED_LOW, QUEUES + 0x200 + q * 0x80);
+		fast_window(m, VIRTIO_MMIO_QUEUE_DESC_LOW, DESC(q));
+		fast_window(m, VIRTIO_MMIO_QUEUE_AVAIL_LOW, AVAIL(q));
+		fast_window(m, VIRTIO_MMIO_QUEUE_USED_LOW, USED(q));
 		fast_window(m, VIRTIO_MMIO_QUEUE_READY, !(how & 2));
 	}
 	fast_reg(m, BIMODAL_REG_STATUS_PAGE, how & 4 ? 2 : 0x7fffffff);
@@ -198,8 +228,8 @@ static void fast_start(struct machine *m, uint8_t how)
 static void fast(struct machine *m, struct input *in)
 {
 	uint8_t how = take(in);
-	uint32_t q = how & 1, n = how >> 1 & (QUEUE_SIZE - 1);
-	struct vring_avail *avail = (struct vring_avail *)(m->mem + QUEUES + 0x100 + q * 0x40);
+	uint32_t n = how >> 1 & (QUEUE_SIZE - 1), q;
+	struct vring_avail *avail;
 	struct vring_desc d;
 
 	if (how & 0x20) {
@@ -208,9 +238,13 @@ static void fast(struct machine *m, struct input *in)
 	}
 	d.addr = take_many(in, 2) % (how & 0x40 ? ROM : 0x10000u);
 	d.len = (uint32_t)take_many(in, 2);
-	d.flags = take(in) & (VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT);
-	d.next = take(in) & QUEUE_SIZE;
-	memcpy(m->mem + QUEUES + q * 0x80 + n * 16, &d, sizeof(d));
+	d.flags = take(in);
+	q = (d.flags >> 4 & ~1u) + (how & 1);
+	q = q < QUEUE_MAX ? q : QUEUE_MAX - 1;
+	d.flags &= VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
+	d.next = take(in) % QUEUE_SIZE;
+	avail = (struct vring_avail *)(m->mem + AVAIL(q));
+	memcpy(m->mem + DESC(q) + n * 16, &d, sizeof(d));
 	if (how & 0x10) {
 		avail->ring[avail->idx % QUEUE_SIZE] = (uint16_t)n;
 		avail->idx++;
@@ -230,7 +264,9 @@ static void make_bimodal(struct machine *m, struct input *in)
 		.relation = (enum bimodal_relation)(ways >> 4 & 3),
 	};
 
-	dec21140_set_bimodal(&m->dec, &cfg, (struct msi_port){ send_msi, m });
+	if (ways & 0x40)
+		m->net.offloads = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_ECN;
+	dec21140_set_bimodal(&m->dec, &cfg, ways & 0x80 ? 2 : 1, (struct msi_port){ send_msi, m });
 }
 
 static void build(struct machine *m, struct input *in)
@@ -396,6 +432,8 @@ static void receive(struct machine *m, struct input *in)
 		memset(m->frame, 0xff, 6);
 	if (how & 4)
 		memcpy(m->frame, m->mem + (how & 0xf0), 6);
+	if (how & 8)
+		memcpy(m->frame + 12, how & 16 ? "\x86\xdd" : "\x08", 2);
 	offer(m, len);
 }
 
@@ -444,6 +482,11 @@ static void check(struct machine *m)
 	/* A frame that the back end has kept will be asked for. */
 	CHECK(!m->kept || (dec->rx_refused && dec->rx_timer.armed) || dec->fast.held);
 	CHECK(!dec->fast.held || virtio_net_live(&dec->fast));
+	CHECK(!m->wanted || virtio_net_live(&dec->fast));
+	CHECK(!dec->fast.filled);
+	/* Who has not been asked for a doorbell will be looked at. */
+	for (unsigned int i = 0; i < dec->fast.pairs; i++)
+		CHECK(!dec->fast.tx[i].polled || dec->fast.look.armed);
 	CHECK(!virtio_net_live(&dec->fast) || dec->bimodal.enabled);
 	CHECK(dec->rx != DEC21140_STOPPED || !dec->rx_have);
 	CHECK(dec->tx != DEC21140_STOPPED || !dec->tx_timer.armed);

@@ -46,6 +46,31 @@ class Seed:
         return self.add(13 | 0xF0, 0xFF, 0xFF, 0xFF)
 
 
+class Fast(Seed):
+    """One with the other mode's driver there, two pairs of queues and all that is offered."""
+
+    def __init__(self):
+        super().__init__()
+        self.data = bytes([64 | 128, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0xC0, 1 | 4 | 8])
+
+    def put(self, at, data):
+        for i in range(0, len(data), 8):
+            self.add(9, *struct.pack(">H", at + i), *data[i:i + 8].ljust(8, b"\0")[::-1])
+        return self
+
+    def buffer(self, queue, index, at, size, flags=0, ring=True):
+        """A descriptor; unless it is only part of a chain made available, with a doorbell."""
+        how = 0x40 | index << 1 | queue & 1 | (0x90 if ring else 0)
+        return self.add(15 | 0x20, how, *struct.pack(">HH", at, size), flags | queue >> 1 << 5, index + 1)
+
+    def ip(self, size, version):
+        return self.add(10, 2 | version, *struct.pack(">H", size), 0x11)
+
+    def command(self, index, data):
+        self.put(0x2000 + 16 * index, data)
+        return self.buffer(4, index + 1, 0x2800, 1, 2, ring=False).buffer(4, index, 0x2000 + 16 * index, len(data), 1)
+
+
 def seeds():
     yield "pieces", Seed().frame(INTERRUPT, 20, 0, 40, 1).wait().frame(TWO_BUFFERS | INTERRUPT, 40 | 60 << 11 & 0xFFFF)
     yield "own-fcs", Seed().frame(OWN_FCS, 60, 2, 3).wait().frame(OWN_FCS, 2, 1).wait().frame(OWN_FCS, 70)
@@ -64,6 +89,15 @@ def seeds():
                        .mii_write(0, 0x9000).mii_read(1).mii_write(4, 0x41).mii_write(0, 0x1200).mii_read(6)
                        .mii_read(25).mii_write(0, 0x0800).frame(0, 60))
     yield "received", Seed().receive(13).receive(64).receive(1514).receive(1600).receive(4000).wait().csr(8, 0)
+    header = struct.pack("<BBHHHH", 1, 1, 54, 100, 34, 16)
+    yield "segments", Fast().put(0x2100, header).buffer(1, 0, 0x2100, 1000).buffer(1, 1, 0x2100, 70).wait()
+    yield "merged", Fast().buffer(0, 0, 0x2000, 64, 2).buffer(0, 1, 0x2100, 64, 2).buffer(0, 2, 0x2200, 64, 2).receive(150)
+    pairs = Fast()
+    for pair in (0, 2):
+        for index in range(4):
+            pairs.buffer(pair, index, 0x2400 + 0x200 * index, 300, 2)
+    yield "commands", (pairs.command(0, b"\4\0\2\0").receive(64).ip(80, 8).command(2, b"\5\0\2" + bytes(7)).ip(80, 24)
+                       .command(4, b"\4\0\1\0").receive(64))
     starved = Seed()
     for _ in range(12):
         starved.receive(200).wait()

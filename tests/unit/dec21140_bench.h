@@ -24,11 +24,13 @@ struct bench {
 	_Alignas(4096) uint8_t mem[BENCH_MEM];
 	uint8_t sent[BENCH_SENT][2600];
 	size_t sent_len[BENCH_SENT];
+	struct virtio_net_hdr sent_todo[BENCH_SENT];
 	unsigned int sent_n;
 	/* What the back end has kept */
 	uint8_t kept[4096];
 	size_t kept_len;
 	unsigned int ready;
+	uint32_t wanted; /* what frames that arrive may leave to do */
 	/* Called for each frame that is sent */
 	void (*on_transmit)(struct bench *b);
 	/* When it is through with what it had to send */
@@ -71,7 +73,8 @@ static inline void *bench_dma_map(void *ctx, uint64_t addr, size_t len)
 	return bench_in(addr, len) && addr + len <= BENCH_ROM ? b->mem + addr : NULL;
 }
 
-static inline void bench_transmit(struct net *net, const struct iovec *iov, unsigned int iovs)
+static inline void bench_transmit(struct net *net, const struct virtio_net_hdr *todo,
+				  const struct iovec *iov, unsigned int iovs)
 {
 	struct bench *b = (struct bench *)((char *)net - offsetof(struct bench, net));
 	size_t len = 0;
@@ -83,6 +86,7 @@ static inline void bench_transmit(struct net *net, const struct iovec *iov, unsi
 		memcpy(b->sent[b->sent_n] + len, iov[i].iov_base, n < room ? n : room);
 		len += n < room ? n : room;
 	}
+	b->sent_todo[b->sent_n] = todo ? *todo : (struct virtio_net_hdr){ 0 };
 	b->sent_len[b->sent_n++] = len;
 	if (b->on_transmit)
 		b->on_transmit(b);
@@ -91,7 +95,10 @@ static inline void bench_transmit(struct net *net, const struct iovec *iov, unsi
 /* A frame from the cable. What is refused is kept, and offered when the device is ready. */
 static inline bool bench_offer(struct bench *b, const void *frame, size_t len)
 {
-	if (dec21140_net_ops.receive(&b->dec, (const uint8_t *)frame, len))
+	const bool taken = dec21140_net_ops.receive(&b->dec, NULL, (const uint8_t *)frame, len);
+
+	dec21140_net_ops.received(&b->dec);
+	if (taken)
 		return true;
 	memmove(b->kept, frame, len);
 	b->kept_len = len;
@@ -117,7 +124,15 @@ static inline void bench_sent(struct net *net)
 		b->on_sent(b);
 }
 
+static inline void bench_want(struct net *net, uint32_t offloads)
+{
+	struct bench *b = (struct bench *)((char *)net - offsetof(struct bench, net));
+
+	b->wanted = offloads;
+}
+
 static const struct net_backend_ops bench_net_ops = {
+	.want = bench_want,
 	.transmit = bench_transmit,
 	.ready = bench_ready,
 	.sent = bench_sent,

@@ -39,7 +39,7 @@ static void make(struct bench *b, enum bimodal_identify identify, enum bimodal_e
 
 	bench_init(b);
 	messages = (struct sent_msi){ 0 };
-	dec21140_set_bimodal(&b->dec, &cfg, (struct msi_port){ send_msi, &messages });
+	dec21140_set_bimodal(&b->dec, &cfg, 1, (struct msi_port){ send_msi, &messages });
 	pci_function_seal(&b->dec.fn);
 }
 
@@ -143,8 +143,8 @@ static void drive(struct bench *b)
 	set_window(b, VIRTIO_MMIO_DRIVER_FEATURES, 1u << (VIRTIO_F_VERSION_1 - 32));
 	set_window(b, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_FEATURES_OK);
 	assert_true(window(b, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_FEATURES_OK);
-	add_queue(b, VIRTIO_NET_RX, &rx, RX_BASE);
-	add_queue(b, VIRTIO_NET_TX, &tx, TX_BASE);
+	add_queue(b, VIRTIO_NET_RX(0), &rx, RX_BASE);
+	add_queue(b, VIRTIO_NET_TX(0), &tx, TX_BASE);
 	set_reg(b, BIMODAL_REG_STATUS_PAGE, STATUS / 4096);
 	set_window(b, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_DRIVER_OK);
 }
@@ -153,7 +153,7 @@ static void give_buffer(struct bench *b, unsigned int n)
 {
 	virtq_guest_offer(&rx, virtq_guest_desc(&rx, BUFFERS + n * BUFFER_SIZE, BUFFER_SIZE,
 						VRING_DESC_F_WRITE));
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_RX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_RX(0));
 }
 
 static void queue_frame(struct bench *b, uint32_t at, size_t len, uint8_t seed)
@@ -172,7 +172,7 @@ static void test_off_is_the_part(void **state)
 	const struct bimodal_config off = { .on = false, .identify = BIMODAL_IDENTIFY_REVISION };
 
 	bench_init(b);
-	dec21140_set_bimodal(&b->dec, &off, (struct msi_port){ send_msi, &messages });
+	dec21140_set_bimodal(&b->dec, &off, 1, (struct msi_port){ send_msi, &messages });
 	bench_init(&plain);
 	for (unsigned int i = 0; i < PCI_CONFIG_SIZE; i += 4)
 		assert_int_equal(pci_function_read(&b->dec.fn, i, 4),
@@ -361,12 +361,12 @@ static void test_one_doorbell_sends_a_batch(void **state)
 	struct vring_used_elem e;
 	uint8_t frame[200];
 
-	const uint64_t before = b->dec.fast.stats.doorbells;
+	const uint64_t before = b->dec.fast.stats.tx_batches;
 
 	for (unsigned int i = 0; i < 8; i++)
 		queue_frame(b, BUFFERS + 0x800 * i, 200, (uint8_t)i);
 	assert_int_equal(b->sent_n, 0);
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
 	assert_int_equal(b->sent_n, 8);
 	for (unsigned int i = 0; i < 8; i++) {
 		make_frame(frame, sizeof(frame), bench_mac, (uint8_t)i);
@@ -375,7 +375,7 @@ static void test_one_doorbell_sends_a_batch(void **state)
 		assert_true(virtq_guest_take(&tx, &e));
 		assert_int_equal(e.len, 0);
 	}
-	assert_int_equal(b->dec.fast.stats.doorbells - before, 1);
+	assert_int_equal(b->dec.fast.stats.tx_batches - before, 1);
 }
 
 static void test_header_and_frame_in_pieces(void **state)
@@ -392,7 +392,7 @@ static void test_header_and_frame_in_pieces(void **state)
 	virtq_guest_offer(&tx, head);
 	/* Too short for a frame: dropped, and given back. */
 	virtq_guest_offer(&tx, virtq_guest_desc(&tx, BUFFERS, HEADER + 13, 0));
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
 	assert_int_equal(b->sent_n, 1);
 	assert_memory_equal(b->sent[0], frame, sizeof(frame));
 	assert_int_equal(tx.ring.used->idx, 2);
@@ -465,7 +465,7 @@ static void test_without_mastership(void **state)
 	give_buffer(b, 0);
 	pci_function_write(&b->dec.fn, PCI_COMMAND, 2, PCI_COMMAND_IO);
 	queue_frame(b, BUFFERS + 0x800, 60, 1);
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
 	assert_int_equal(b->sent_n, 0);
 	assert_false(bench_offer(b, frame, sizeof(frame)));
 	assert_int_equal(mem32(b, STATUS), 0);
@@ -486,7 +486,7 @@ static void assert_legacy(struct bench *b)
 	assert_false(inta(b));
 	/* Nothing of what was the other mode's memory is touched. */
 	assert_true(bench_offer(b, frame, sizeof(frame)));
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
 	assert_int_equal(rx.ring.used->idx, used);
 	assert_int_equal(b->sent_n, 0);
 	assert_int_equal(mem32(b, STATUS), 0);
@@ -526,13 +526,13 @@ static void test_a_broken_queue_is_told(void **state)
 	struct bench *b = *state;
 
 	virtq_guest_offer(&tx, QUEUE);
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
 	assert_true(window(b, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	assert_int_equal(mem32(b, STATUS), VIRTIO_MMIO_INT_CONFIG);
 	drive(b);
 	assert_false(window(b, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	queue_frame(b, BUFFERS, 60, 1);
-	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX);
+	set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
 	assert_int_equal(b->sent_n, 1);
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -15,7 +16,7 @@
 
 #include "backendtest.h"
 
-#define TYPE   0x88b5 /* for local experiments: what the kernel sends by itself is none of these */
+#define TYPE   0x88b5 /* for local experiments */
 #define FRAMES 64
 
 static bool possible; /* not in a container without namespaces or tun */
@@ -25,29 +26,41 @@ struct nic {
 	struct net *net;
 	int host; /* the packet socket */
 	bool full;
-	unsigned int refused, frames;
-	uint8_t frame[FRAMES][2048];
+	unsigned int refused, frames, batches;
+	uint8_t frame[FRAMES][9000];
 	size_t len[FRAMES];
+	struct virtio_net_hdr todo[FRAMES];
 };
 
-static bool nic_receive(void *dev, const uint8_t *frame, size_t len)
+static const uint8_t addresses[12] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2 };
+
+static bool nic_receive(void *dev, const struct virtio_net_hdr *todo, const uint8_t *frame,
+			size_t len)
 {
 	struct nic *n = dev;
 
 	assert_true(n->b.held);
-	if (len < 14 || frame[12] != TYPE >> 8 || frame[13] != (TYPE & 0xff))
-		return true;
+	if (len < 14 || memcmp(frame, addresses, sizeof(addresses)) != 0)
+		return true; /* what the kernel sends by itself */
 	if (n->full) {
 		n->refused++;
 		return false;
 	}
 	assert_true(n->frames < FRAMES && len <= sizeof(n->frame[0]));
 	memcpy(n->frame[n->frames], frame, len);
+	n->todo[n->frames] = todo ? *todo : (struct virtio_net_hdr){ 0 };
 	n->len[n->frames++] = len;
 	return true;
 }
 
-static const struct net_device_ops nic_ops = { nic_receive };
+static void nic_received(void *dev)
+{
+	struct nic *n = dev;
+
+	n->batches++;
+}
+
+static const struct net_device_ops nic_ops = { nic_receive, nic_received };
 
 static void nic_open(struct nic *n)
 {
@@ -78,7 +91,7 @@ static void nic_close(struct nic *n)
 static void make_frame(uint8_t *f, size_t len, uint32_t seed)
 {
 	pattern(f, len, seed);
-	memcpy(f, "\x02\0\0\0\0\1\x02\0\0\0\0\2", 12);
+	memcpy(f, addresses, sizeof(addresses));
 	f[12] = TYPE >> 8;
 	f[13] = TYPE & 0xff;
 }
@@ -95,7 +108,7 @@ static void test_both_ways(void **state)
 	before = n.net->stats.tx_frames;
 	make_frame(f, sizeof(f), 1);
 	bench_lock(&n.b);
-	net_transmit(n.net, iov, 2);
+	net_transmit(n.net, NULL, iov, 2);
 	bench_unlock(&n.b);
 	assert_int_equal(recv(n.host, got, sizeof(got), 0), sizeof(f));
 	assert_memory_equal(got, f, sizeof(f));
@@ -146,6 +159,192 @@ static void test_device_without_room(void **state)
 	nic_close(&n);
 }
 
+/* ---- work that one end leaves to the other ---- */
+
+#define TCP   (14 + 20)
+#define DATA  (TCP + 20)
+#define MSS   1400
+#define LARGE (DATA + 3 * MSS + 100)
+#define VNET  sizeof(struct virtio_net_hdr)
+
+/* A segment over IPv4 of @len bytes, whose checksum is left to be done. */
+static void make_tcp(uint8_t *f, size_t len)
+{
+	static const uint8_t header[] = { 0x45, 0, 0,  0, 0, 1, 0,  0, 64, 6,
+					  0,	0, 10, 0, 0, 1, 10, 0, 0,  2 };
+	const uint32_t pseudo = 0x0a00 + 1 + 0x0a00 + 2 + 6 + (uint32_t)(len - TCP);
+	uint32_t sum = 0;
+
+	pattern(f, len, 7);
+	memcpy(f, addresses, sizeof(addresses));
+	f[12] = 0x08;
+	f[13] = 0x00;
+	memcpy(f + 14, header, sizeof(header));
+	f[16] = (uint8_t)((len - 14) >> 8);
+	f[17] = (uint8_t)(len - 14);
+	for (int i = 14; i < TCP; i += 2)
+		sum += f[i] << 8 | f[i + 1];
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	f[24] = (uint8_t)(sum >> 8);
+	f[25] = (uint8_t)sum;
+	f[TCP + 12] = 5 << 4;
+	f[TCP + 13] = 0x10; /* ACK */
+	f[TCP + 16] = (uint8_t)(((pseudo & 0xffff) + (pseudo >> 16)) >> 8);
+	f[TCP + 17] = (uint8_t)((pseudo & 0xffff) + (pseudo >> 16));
+}
+
+static const struct virtio_net_hdr csum_left = {
+	.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	.csum_start = TCP,
+	.csum_offset = 16,
+}, cut_left = {
+	.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+	.hdr_len = DATA,
+	.gso_size = MSS,
+	.csum_start = TCP,
+	.csum_offset = 16,
+};
+
+/* Whether the checksum of a TCP segment is right. */
+static bool whole(const uint8_t *f, size_t len)
+{
+	uint32_t sum = 0x0a00 + 1 + 0x0a00 + 2 + 6 + (uint32_t)(len - TCP);
+
+	for (size_t i = TCP; i < len; i++)
+		sum += (uint32_t)f[i] << (i % 2 ? 0 : 8);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* The host's end, which speaks of work that is left. */
+static void open_vnet(struct nic *n)
+{
+	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP) };
+	int on = 1;
+
+	close(n->host);
+	n->host = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(n->host, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+	a.sll_ifindex = if_nametoindex("plinth0");
+	assert_int_equal(bind(n->host, (struct sockaddr *)&a, sizeof(a)), 0);
+}
+
+static void host_send(struct nic *n, const struct virtio_net_hdr *todo, size_t len)
+{
+	static uint8_t f[VNET + LARGE];
+
+	memcpy(f, todo, VNET);
+	make_tcp(f + VNET, len);
+	assert_int_equal(send(n->host, f, VNET + len, 0), VNET + len);
+}
+
+static void nic_want(struct nic *n, uint32_t offloads)
+{
+	bench_lock(&n->b);
+	net_want(n->net, offloads);
+	bench_unlock(&n->b);
+}
+
+static void await(struct nic *n, unsigned int frames)
+{
+	while (n->frames < frames)
+		loop_run_once(&n->b.loop, -1);
+	assert_int_equal(n->frames, frames);
+}
+
+/* What the host leaves to do comes so only where the device wants it. */
+static void test_arriving_with_work_left(void **state)
+{
+	static struct nic n;
+
+	(void)state;
+	nic_open(&n);
+	open_vnet(&n);
+	assert_int_equal(n.net->offloads & (NET_CSUM | NET_TSO4), NET_CSUM | NET_TSO4);
+	nic_want(&n, NET_CSUM | NET_TSO4);
+	host_send(&n, &csum_left, 1000);
+	host_send(&n, &cut_left, LARGE);
+	await(&n, 2);
+	assert_int_equal(n.todo[0].flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(n.todo[0].csum_start, TCP);
+	assert_false(whole(n.frame[0], n.len[0]));
+	assert_int_equal(n.todo[1].gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(n.todo[1].gso_size, MSS);
+	assert_int_equal(n.len[1], LARGE);
+	nic_want(&n, NET_CSUM);
+	host_send(&n, &cut_left, LARGE);
+	await(&n, 2 + 4);
+	nic_want(&n, 0);
+	host_send(&n, &csum_left, 1000);
+	host_send(&n, &cut_left, LARGE);
+	await(&n, 6 + 5);
+	for (unsigned int i = 6; i < 11; i++) {
+		assert_true(n.len[i] <= DATA + MSS);
+		assert_true(whole(n.frame[i], n.len[i]));
+		assert_int_equal(n.todo[i].flags | n.todo[i].gso_type, 0);
+	}
+	assert_true(n.batches >= 3);
+	nic_close(&n);
+}
+
+/* Frames that are ready in the kernel, and one that is here, when the device no longer wants them so. */
+static void test_wanted_no_longer(void **state)
+{
+	static struct nic n;
+
+	(void)state;
+	nic_open(&n);
+	open_vnet(&n);
+	nic_want(&n, NET_CSUM | NET_TSO4);
+	n.full = true;
+	host_send(&n, &csum_left, 999);
+	host_send(&n, &cut_left, LARGE);
+	host_send(&n, &csum_left, 500);
+	while (!n.refused)
+		loop_run_once(&n.b.loop, -1);
+	n.full = false;
+	bench_lock(&n.b);
+	net_want(n.net, 0);
+	net_ready(n.net);
+	bench_unlock(&n.b);
+	await(&n, 2);
+	assert_int_equal(n.len[0], 999);
+	assert_int_equal(n.len[1], 500);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(whole(n.frame[i], n.len[i]));
+		assert_int_equal(n.todo[i].flags, 0);
+	}
+	assert_int_equal(n.net->stats.rx_dropped, 1);
+	nic_close(&n);
+}
+
+/* What the device leaves to do reaches the host's stack as such. */
+static void test_leaving_with_work_left(void **state)
+{
+	static struct nic n;
+	static uint8_t f[LARGE], got[VNET + LARGE + 1];
+	struct iovec iov[2] = { { f, DATA }, { f + DATA, LARGE - DATA } };
+	struct virtio_net_hdr todo;
+
+	(void)state;
+	nic_open(&n);
+	open_vnet(&n);
+	make_tcp(f, LARGE);
+	bench_lock(&n.b);
+	net_transmit(n.net, &cut_left, iov, 2);
+	bench_unlock(&n.b);
+	assert_int_equal(recv(n.host, got, sizeof(got), 0), VNET + LARGE);
+	memcpy(&todo, got, VNET);
+	assert_int_equal(todo.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(todo.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(todo.gso_size, MSS);
+	assert_memory_equal(got + VNET, f, LARGE);
+	assert_int_equal(n.net->stats.tx_bytes, LARGE);
+	nic_close(&n);
+}
+
 static void set_flags(const char *name, short set, short clear)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -171,7 +370,7 @@ static void test_interface_down(void **state)
 	make_frame(f, sizeof(f), 1);
 	set_flags("plinth0", 0, IFF_UP);
 	bench_lock(&n.b);
-	net_transmit(n.net, &iov, 1);
+	net_transmit(n.net, NULL, &iov, 1);
 	bench_unlock(&n.b);
 	assert_int_equal(n.net->stats.tx_dropped, 1);
 	loop_run_once(&n.b.loop, 0);
@@ -181,7 +380,7 @@ static void test_interface_down(void **state)
 	n.host = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(n.host, (struct sockaddr *)&a, sizeof(a)), 0);
 	bench_lock(&n.b);
-	net_transmit(n.net, &iov, 1);
+	net_transmit(n.net, NULL, &iov, 1);
 	bench_unlock(&n.b);
 	assert_int_equal(recv(n.host, got, sizeof(got), 0), sizeof(f));
 	nic_close(&n);
@@ -223,6 +422,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_device_without_room),
+		cmocka_unit_test(test_arriving_with_work_left),
+		cmocka_unit_test(test_wanted_no_longer),
+		cmocka_unit_test(test_leaving_with_work_left),
 		cmocka_unit_test(test_interface_down),
 		cmocka_unit_test(test_what_is_no_tap),
 	};

@@ -31,10 +31,12 @@ struct nic {
 	unsigned int frames, looked_at;
 };
 
-static bool nic_receive(void *dev, const uint8_t *frame, size_t len)
+static bool nic_receive(void *dev, const struct virtio_net_hdr *todo, const uint8_t *frame,
+			size_t len)
 {
 	struct nic *n = dev;
 
+	(void)todo;
 	assert_true(n->b.held);
 	assert_false(n->transmitting);
 	if (n->full) {
@@ -47,7 +49,7 @@ static bool nic_receive(void *dev, const uint8_t *frame, size_t len)
 	return true;
 }
 
-static const struct net_device_ops nic_ops = { nic_receive };
+static const struct net_device_ops nic_ops = { .receive = nic_receive };
 
 static void nic_open(struct nic *n, const struct net_forward *forward)
 {
@@ -76,7 +78,7 @@ static void nic_send(struct nic *n, const uint8_t *frame, size_t len)
 
 	bench_lock(&n->b);
 	n->transmitting = true;
-	net_transmit(n->net, iov, 3);
+	net_transmit(n->net, NULL, iov, 3);
 	n->transmitting = false;
 	net_sent(n->net);
 	bench_unlock(&n->b);
@@ -387,10 +389,10 @@ static void test_nonsense(void **state)
 		nic_send(&n, f, len);
 	}
 	bench_lock(&n.b);
-	net_transmit(n.net, &iov, 1);
+	net_transmit(n.net, NULL, &iov, 1);
 	iov.iov_len = 0;
-	net_transmit(n.net, &iov, 1);
-	net_transmit(n.net, NULL, 0);
+	net_transmit(n.net, NULL, &iov, 1);
+	net_transmit(n.net, NULL, NULL, 0);
 	bench_unlock(&n.b);
 	assert_int_equal(n.net->stats.tx_dropped, 1);
 	nic_find_gateway(&n);
@@ -447,7 +449,7 @@ static void test_none(void **state)
 	(void)state;
 	assert_int_equal(net_none_open(&net), 0);
 	assert_false(net->link);
-	net_transmit(net, &iov, 1);
+	net_transmit(net, NULL, &iov, 1);
 	net_ready(net);
 	assert_int_equal(net->stats.tx_dropped, 1);
 	net->ops->close(net);

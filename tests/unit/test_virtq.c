@@ -119,7 +119,7 @@ static void test_a_chain_is_put_back(void **state)
 
 	virtq_guest_offer(&t->g, head);
 	assert_int_equal(pop(t), 1);
-	virtq_unpop(&t->q);
+	virtq_unpop(&t->q, 1);
 	t->chain.head = 99;
 	assert_int_equal(pop(t), 1);
 	assert_int_equal(t->chain.head, head);

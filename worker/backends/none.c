@@ -5,8 +5,10 @@
 
 #include "worker/backends/backend.h"
 
-static void none_transmit(struct net *net, const struct iovec *iov, unsigned int iovs)
+static void none_transmit(struct net *net, const struct virtio_net_hdr *todo,
+			  const struct iovec *iov, unsigned int iovs)
 {
+	(void)todo;
 	(void)iov;
 	(void)iovs;
 	net->stats.tx_dropped++;

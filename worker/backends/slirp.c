@@ -79,7 +79,7 @@ static bool user_offer(struct user_net *u, const uint8_t *frame, size_t len)
 {
 	struct net *net = &u->net;
 
-	if (!net->dev_ops || !net->dev_ops->receive(net->dev, frame, len))
+	if (!net->dev_ops || !net->dev_ops->receive(net->dev, NULL, frame, len))
 		return false;
 	net->stats.rx_frames++;
 	net->stats.rx_bytes += len;
@@ -101,6 +101,7 @@ static void user_deliver(struct user_net *u)
 		free(frame);
 	}
 	u->delivering = false;
+	net_received(&u->net);
 }
 
 static void user_enqueue(struct user_net *u, const void *buf, size_t len)
@@ -316,11 +317,14 @@ static void user_on_timer(struct loop_timer *t)
 
 /* ------------------------------------------------------------------ frames from the device */
 
-static void user_transmit(struct net *net, const struct iovec *iov, unsigned int iovs)
+static void user_transmit(struct net *net, const struct virtio_net_hdr *todo,
+			  const struct iovec *iov, unsigned int iovs)
 {
 	struct user_net *u = to_user(net);
 	size_t len = 0;
 	unsigned int i;
+
+	(void)todo; /* no offloads: libslirp checks what it gets */
 
 	/* A copy: the buffers may be the guest's memory, and libslirp looks at fields more than once. */
 	for (i = 0; i < iovs; i++) {
@@ -336,7 +340,15 @@ static void user_transmit(struct net *net, const struct iovec *iov, unsigned int
 	u->sending = true;
 	slirp_input(u->slirp, u->tx, len);
 	u->sending = false;
+}
+
+/* Once for all frames that were sent together. */
+static void user_sent(struct net *net)
+{
+	struct user_net *u = to_user(net);
+
 	user_refill(u);
+	user_deliver(u);
 }
 
 /* ------------------------------------------------------------------ what libslirp calls */
@@ -360,6 +372,7 @@ static void user_on_slirp_timer(struct loop_timer *timer)
 	backend_lock(t->u->host);
 	t->u->in_loop = true;
 	t->fire(t->opaque);
+	user_deliver(t->u);
 	t->u->in_loop = false;
 	user_refill(t->u);
 	backend_unlock(t->u->host);
@@ -466,7 +479,7 @@ static void user_close(struct net *net)
 static const struct net_backend_ops user_ops = {
 	.transmit = user_transmit,
 	.ready = user_ready,
-	.sent = user_ready,
+	.sent = user_sent,
 	.close = user_close,
 };
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A tap interface: the guest's cable ends in the host's network stack. */
+/*
+ * A tap interface: the guest's cable ends in the host's network stack. A header goes with each frame, which says what the
+ * sender has left to do (IFF_VNET_HDR); whether the stack may leave anything is the device's choice (TUNSETOFFLOAD).
+ */
 #define _GNU_SOURCE
 #include "worker/backends/backend.h"
 
@@ -24,9 +27,13 @@ struct tap_net {
 	struct loop_source src;
 	char ifname[IFNAMSIZ];
 	/* Under the platform lock. */
-	size_t waiting; /* length of the frame that the device had no room for; 0: none */
+	uint32_t wanted; /* by the device: NET_* that frames may leave to do */
+	size_t waiting;	 /* length of the frame that the device had no room for; 0: none */
 	bool broken;
-	uint8_t frame[NET_FRAME_MAX];
+	struct {
+		struct virtio_net_hdr_v1 header;
+		uint8_t data[NET_FRAME_MAX];
+	} frame; /* as it is read */
 };
 
 static struct tap_net *to_tap(struct net *net)
@@ -34,29 +41,59 @@ static struct tap_net *to_tap(struct net *net)
 	return (struct tap_net *)((char *)net - offsetof(struct tap_net, net));
 }
 
-static void tap_transmit(struct net *net, const struct iovec *iov, unsigned int iovs)
+static void tap_transmit(struct net *net, const struct virtio_net_hdr *todo,
+			 const struct iovec *iov, unsigned int iovs)
 {
-	ssize_t n = writev(to_tap(net)->src.fd, iov, iovs);
+	struct virtio_net_hdr_v1 header = { 0 };
+	struct iovec all[1 + NET_IOVS_MAX] = { { &header, sizeof(header) } };
+	ssize_t n = -1;
 
+	if (todo)
+		memcpy(&header, todo, sizeof(*todo));
+	if (iovs <= NET_IOVS_MAX) {
+		memcpy(all + 1, iov, iovs * sizeof(*iov));
+		n = writev(to_tap(net)->src.fd, all, (int)iovs + 1);
+	}
 	/* A full queue, an interface that is down: as with a cable, nobody hears of it. */
 	if (n < 0) {
 		net->stats.tx_dropped++;
 		return;
 	}
 	net->stats.tx_frames++;
-	net->stats.tx_bytes += n;
+	net->stats.tx_bytes += n - sizeof(header);
+}
+
+/*
+ * The frame in the buffer, with nothing left to do that the device does not want: the stack may have had it ready before it
+ * was told so. A checksum is completed; what would have to be cut is dropped, as on a busy wire. Returns whether there
+ * is a frame, and in @todo what is left.
+ */
+static bool tap_prepare(struct tap_net *t, size_t len, const struct virtio_net_hdr **todo)
+{
+	struct virtio_net_hdr *header = (struct virtio_net_hdr *)&t->frame.header;
+	const uint32_t left = net_todo(header);
+
+	*todo = t->wanted ? header : NULL;
+	if (!(left & ~t->wanted))
+		return true;
+	if (left != NET_CSUM || !net_todo_valid(header, len))
+		return false;
+	net_complete_checksum(header, t->frame.data, len);
+	memset(header, 0, sizeof(*header));
+	return true;
 }
 
 /* Offers the frame in the buffer. Returns false if it has to wait. */
 static bool tap_offer(struct tap_net *t, size_t len)
 {
+	const struct virtio_net_hdr *todo;
 	struct net *net = &t->net;
 
-	if (!net->dev_ops) {
+	if (!net->dev_ops || !tap_prepare(t, len, &todo)) {
 		net->stats.rx_dropped++;
 		return true;
 	}
-	if (!net->dev_ops->receive(net->dev, t->frame, len)) {
+	if (!net->dev_ops->receive(net->dev, todo, t->frame.data, len)) {
 		t->waiting = len;
 		return false;
 	}
@@ -75,6 +112,23 @@ static void tap_ready(struct net *net)
 	t->waiting = 0;
 	if (tap_offer(t, len))
 		loop_modify(t->host->loop, &t->src, EPOLLIN);
+	net_received(net);
+}
+
+/* The stack's features change at once; frames that it has made ready before stay as they are. */
+static void tap_want(struct net *net, uint32_t offloads)
+{
+	struct tap_net *t = to_tap(net);
+	const unsigned int flags =
+		(offloads & NET_CSUM ? TUN_F_CSUM : 0) | (offloads & NET_TSO4 ? TUN_F_TSO4 : 0) |
+		(offloads & NET_TSO6 ? TUN_F_TSO6 : 0) | (offloads & NET_ECN ? TUN_F_TSO_ECN : 0);
+
+	if (t->wanted == offloads)
+		return;
+	t->wanted = offloads;
+	if (ioctl(t->src.fd, TUNSETOFFLOAD, flags) && errno != EBADFD)
+		diag_error("the tap interface %s keeps its offloads: %s", t->ifname,
+			   strerror(errno));
 }
 
 static void tap_break(struct tap_net *t, int error)
@@ -86,21 +140,23 @@ static void tap_break(struct tap_net *t, int error)
 
 static void tap_receive(struct tap_net *t)
 {
+	const ssize_t header = sizeof(t->frame.header);
 	unsigned int i;
 	ssize_t n;
 
 	for (i = 0; i < TAP_BURST && !t->waiting; i++) {
-		n = read(t->src.fd, t->frame, sizeof(t->frame));
-		if (n > 0) {
-			tap_offer(t, n);
+		n = read(t->src.fd, &t->frame, sizeof(t->frame));
+		if (n > header) {
+			tap_offer(t, n - header);
 		} else if (n < 0 && errno == EBADFD) {
 			tap_break(t, ENODEV);
-			return;
+			break;
 		} else if (n == 0 || errno != EINTR) {
-			return; /* nothing now; EIO while the interface is down */
+			break; /* nothing now; EIO while the interface is down */
 		}
 	}
-	if (t->waiting)
+	net_received(&t->net);
+	if (t->waiting && !t->broken)
 		loop_modify(t->host->loop, &t->src, 0);
 }
 
@@ -128,6 +184,7 @@ static void tap_close(struct net *net)
 
 static const struct net_backend_ops tap_ops = {
 	.transmit = tap_transmit,
+	.want = tap_want,
 	.ready = tap_ready,
 	.close = tap_close,
 };
@@ -168,7 +225,8 @@ static int tap_explain(const char *ifname, int error)
 
 static int tap_attach(struct tap_net *t, const char *ifname)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int header = sizeof(t->frame.header);
 
 	t->src.fd = open(TAP_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (t->src.fd < 0) {
@@ -179,7 +237,9 @@ static int tap_attach(struct tap_net *t, const char *ifname)
 		return tap_explain(ifname, errno);
 	}
 	strncpy(ifr.ifr_name, ifname, IFNAMSIZ - 1);
-	if (ioctl(t->src.fd, TUNSETIFF, &ifr))
+	/* An interface that was there before keeps what its last user asked for. */
+	if (ioctl(t->src.fd, TUNSETIFF, &ifr) || ioctl(t->src.fd, TUNSETVNETHDRSZ, &header) ||
+	    ioctl(t->src.fd, TUNSETOFFLOAD, 0))
 		return tap_explain(ifname, errno);
 	memcpy(t->ifname, ifr.ifr_name, IFNAMSIZ);
 	t->ifname[IFNAMSIZ - 1] = 0;
@@ -198,6 +258,7 @@ int net_tap_open(const struct backend_host *host, const char *ifname, struct net
 		return -ENOMEM;
 	t->net.ops = &tap_ops;
 	t->net.link = true;
+	t->net.offloads = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_ECN;
 	t->host = host;
 	t->src = (struct loop_source){ .fd = -1, .ready = tap_on_frames, .ctx = t };
 	ret = tap_attach(t, ifname);

@@ -375,7 +375,10 @@ static void dec21140_write(void *dev, uint64_t off, unsigned int size, uint64_t 
 
 const struct device_ops dec21140_ops = { .read = dec21140_read, .write = dec21140_write };
 
-const struct net_device_ops dec21140_net_ops = { .receive = dec21140_arrived };
+const struct net_device_ops dec21140_net_ops = {
+	.receive = dec21140_arrived,
+	.received = dec21140_all_arrived,
+};
 
 /* Configuration space */
 

@@ -179,11 +179,11 @@ void dec21140_init(struct dec21140 *dec, const struct dev_clock *clk, const stru
 		   struct irq_pin inta, struct net *net, const uint8_t mac[6]);
 
 /*
- * Gives @dec, just made, the high-performance mode that @cfg describes, with its messages going to @msi. With
- * cfg->on false nothing changes.
+ * Gives @dec, just made, the high-performance mode that @cfg describes, with @pairs of queues, as far as it can have so many, and its
+ * messages going to @msi. With cfg->on false nothing changes.
  */
 void dec21140_set_bimodal(struct dec21140 *dec, const struct bimodal_config *cfg,
-			  struct msi_port msi);
+			  unsigned int pairs, struct msi_port msi);
 
 /* Offset in either space of the register that is the other mode's doorbell, of 4 bytes. */
 #define DEC21140_DOORBELL BIMODAL_DEC21140(BIMODAL_REG_DOORBELL)

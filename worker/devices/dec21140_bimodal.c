@@ -50,14 +50,20 @@ static const struct bimodal_part bimodal_part = {
 };
 
 void dec21140_set_bimodal(struct dec21140 *dec, const struct bimodal_config *cfg,
-			  struct msi_port msi)
+			  unsigned int pairs, struct msi_port msi)
 {
+	const struct virtio_net_options opt = {
+		.mac = dec->mac,
+		.pairs = pairs,
+		.whole = cfg->relation == BIMODAL_INDEPENDENT,
+	};
+
 	if (!cfg->on)
 		return;
 	dec->msi = msi;
 	bimodal_init(&dec->bimodal, cfg, &bimodal_part, dec, dec->dma, &dec->fast.v);
 	virtio_net_init(&dec->fast, dec->clk, dec->dma, &bimodal_virtio_host, &dec->bimodal,
-			dec->net, dec->mac);
+			dec->net, &opt);
 	bimodal_reset(&dec->bimodal);
 	if (cfg->identify == BIMODAL_IDENTIFY_REVISION)
 		dec->fn.config[PCI_REVISION_ID] = BIMODAL_DEC21140_REVISION;
@@ -70,16 +76,25 @@ void dec21140_doorbell(struct dec21140 *dec)
 		virtio_resume(&dec->fast.v);
 }
 
-bool dec21140_arrived(void *dev, const uint8_t *frame, size_t len)
+bool dec21140_arrived(void *dev, const struct virtio_net_hdr *todo, const uint8_t *frame,
+		      size_t len)
 {
 	struct dec21140 *dec = dev;
 
+	/* Legacy mode has never asked for frames that leave something to do. */
 	if (!virtio_net_live(&dec->fast))
 		return bimodal_legacy_data(&dec->bimodal) ? dec21140_receive(dec, frame, len)
 							  : true;
-	if (!virtio_net_receive(&dec->fast, frame, len))
+	if (!virtio_net_receive(&dec->fast, todo, frame, len))
 		return false;
 	if (dec->bimodal.cfg.relation == BIMODAL_INDEPENDENT)
 		dec21140_receive_now(dec, frame, len);
 	return true;
+}
+
+void dec21140_all_arrived(void *dev)
+{
+	struct dec21140 *dec = dev;
+
+	virtio_net_received(&dec->fast);
 }

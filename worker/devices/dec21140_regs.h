@@ -187,7 +187,11 @@ void dec21140_reset_chip(struct dec21140 *dec);
 /* dec21140_bimodal.c */
 
 /* A frame from the cable, for the mode or modes that are to get it (net_device_ops.receive). */
-bool dec21140_arrived(void *dev, const uint8_t *frame, size_t len);
+bool dec21140_arrived(void *dev, const struct virtio_net_hdr *todo, const uint8_t *frame,
+		      size_t len);
+
+/* net_device_ops.received */
+void dec21140_all_arrived(void *dev);
 
 /* dec21140_ring.c */
 

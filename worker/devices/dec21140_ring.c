@@ -303,7 +303,7 @@ static bool send_out(struct dec21140 *dec, const struct tx_frame *f)
 	dec->stats.tx_frames++;
 	dec->stats.tx_bytes += f->len;
 	dec->tx_left = dev_now(dec->clk) + (f->len + ETHER_OVERHEAD) * ETHER_BYTE_NS;
-	net_transmit(dec->net, f->iov, f->iovs);
+	net_transmit(dec->net, NULL, f->iov, f->iovs);
 	return true;
 }
 

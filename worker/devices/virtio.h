@@ -37,7 +37,7 @@ struct virtio_host {
 	bool (*master)(void *ctx);
 };
 
-/* Private but to virtio.c. A class sets the three after dev, once virtio_init() is through, and uses vq[]. */
+/* Private but to virtio.c. A class sets the three after dev, once virtio_init() is through, uses vq[] and looks at driver_features. */
 struct virtio {
 	const struct virtio_class *class;
 	void *dev;	     /* the class's */

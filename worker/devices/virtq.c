@@ -135,21 +135,34 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 	return 1;
 }
 
-void virtq_unpop(struct virtq *q)
+void virtq_unpop(struct virtq *q, unsigned int n)
 {
-	q->avail_next--;
+	q->avail_next -= (uint16_t)n;
 }
 
-void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+void virtq_put(struct virtq *q, unsigned int i, uint16_t head, uint32_t written)
 {
 	struct vring_used_elem *e;
 
 	if (!q->live || q->broken)
 		return;
-	e = &q->used->ring[q->used_next & (q->size - 1)];
+	e = &q->used->ring[(q->used_next + i) & (q->size - 1)];
 	e->id = head;
 	e->len = written;
-	store_idx(&q->used->idx, ++q->used_next);
+}
+
+void virtq_publish(struct virtq *q, unsigned int n)
+{
+	if (!q->live || q->broken)
+		return;
+	q->used_next += (uint16_t)n;
+	store_idx(&q->used->idx, q->used_next);
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+{
+	virtq_put(q, 0, head, written);
+	virtq_publish(q, 1);
 }
 
 bool virtq_interrupts(struct virtq *q)

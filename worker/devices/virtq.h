@@ -66,11 +66,18 @@ void virtq_stop(struct virtq *q);
  */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
 
-/* The chain that was taken last goes back untouched: the next virtq_pop() gives it again. */
-void virtq_unpop(struct virtq *q);
+/* The @n chains that were taken last go back unused: the next virtq_pop() gives the first of them again. */
+void virtq_unpop(struct virtq *q, unsigned int n);
 
 /* Gives back the chain with @head, of whose writable part @written bytes, from the start, have been filled. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
+
+/*
+ * The same for several chains that the guest is to see at once: virtq_put() for each, @i counting from 0, and then
+ * virtq_publish() for all @n.
+ */
+void virtq_put(struct virtq *q, unsigned int i, uint16_t head, uint32_t written);
+void virtq_publish(struct virtq *q, unsigned int n);
 
 /* Whether what was pushed since this was last called is to interrupt the guest. */
 bool virtq_interrupts(struct virtq *q);
