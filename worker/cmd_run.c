@@ -232,8 +232,10 @@ static int run_once(struct run *r)
 	int status;
 
 	run_plug_in(r, &cfg);
-	if (machine_create(&r->machine, &cfg))
+	if (machine_create(&r->machine, &cfg)) {
+		run_unplug(r);
 		return CMD_ERROR;
+	}
 	status = run_machine(r);
 	machine_stop(&r->machine);
 	run_drain_backends(r);

@@ -102,6 +102,8 @@ void run_unplug(struct run *r)
 {
 	unsigned int i;
 
+	for (i = 0; i < r->opt.disks; i++)
+		r->disk[i]->told = NULL;
 	for (i = 0; i < r->opt.nets; i++)
 		r->net[i]->dev_ops = NULL;
 }

@@ -228,6 +228,11 @@ static void test_ranges(void **state)
 
 #define JOBS 500
 
+static void count_told(void *dev)
+{
+	++*(unsigned int *)dev;
+}
+
 /*
  * A batch is handed on at its end, whatever its size. What is over then need not be waited for; what is submitted from
  * an end is carried out all the same.
@@ -237,13 +242,15 @@ static void test_batch(void **state)
 	static struct job j[JOBS], after[JOBS];
 	static uint8_t out[JOBS][512], in[JOBS][512];
 	const char *path = make_file("batch", JOBS * 512);
-	unsigned int sizes[] = { 1, 2, 31, 128, 129, JOBS };
+	unsigned int sizes[] = { 1, 2, 31, 128, 129, JOBS }, told = 0;
 	struct block *blk;
 	struct bench b;
 
 	(void)state;
 	bench_open(&b);
 	blk = open_file(&b, path, false);
+	blk->told = count_told;
+	blk->dev = &told;
 	for (unsigned int round = 0; round < sizeof(sizes) / sizeof(sizes[0]); round++) {
 		memset(in, 0, sizeof(in));
 		bench_lock(&b);
@@ -268,6 +275,8 @@ static void test_batch(void **state)
 			assert_memory_equal(in[i], out[i], 512);
 		}
 	}
+	assert_true(told > 0);
+	blk->told = NULL;
 	blk->ops->drain(blk);
 	blk->ops->close(blk);
 	bench_close(&b);

@@ -928,6 +928,18 @@ static void test_messages(void **state)
 	ring();
 	assert_int_equal(messages.count, 2);
 	assert_int_equal(queue[0].ring.used->idx, 11);
+	/* So do those that end together later. */
+	b.block[0].at_once = false;
+	for (unsigned int i = 0; i < 8; i++)
+		ask(VIRTIO_BLK_T_IN, i, DATA, 512);
+	ring();
+	block_tell_begin(&b.block[0].blk);
+	while (fakeblock_step(&b.block[0]))
+		;
+	assert_int_equal(messages.count, 2);
+	block_tell_end(&b.block[0].blk);
+	assert_int_equal(messages.count, 3);
+	assert_int_equal(queue[0].ring.used->idx, 19);
 }
 
 static void test_without_mastership(void **state)

@@ -392,6 +392,7 @@ static void file_serve(struct file_block *f)
 	struct file_io *io;
 
 	file_batch_begin(&f->blk);
+	block_tell_begin(&f->blk);
 	file_reap(f);
 	while ((io = file_take_ended(f)))
 		file_piece_ended(f, io);
@@ -402,6 +403,7 @@ static void file_serve(struct file_block *f)
 	file_collect(&f->blk);
 	while (f->under_way < FILE_DEPTH && (io = list_pop(&f->waiting)))
 		file_start(f, io);
+	block_tell_end(&f->blk);
 	file_batch_end(&f->blk);
 	f->handed_over = false; /* what is over already has signalled that it is */
 }

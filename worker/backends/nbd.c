@@ -571,6 +571,7 @@ static void remote_serve(struct remote_block *n)
 {
 	struct block_request *req;
 
+	block_tell_begin(&n->blk);
 	while ((req = request_pop(&n->refused)))
 		request_end(&n->blk, req, (int)(intptr_t)req->priv, loop_now());
 	do {
@@ -581,6 +582,7 @@ static void remote_serve(struct remote_block *n)
 		if (n->connected)
 			remote_send_all(n);
 	} while (remote_end_all(n) || (n->connected && remote_is_lost(n)));
+	block_tell_end(&n->blk);
 	if (n->h)
 		remote_watch(n);
 }

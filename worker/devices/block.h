@@ -82,6 +82,10 @@ struct block {
 	bool zeroes;	       /* ... and BLOCK_ZERO, though perhaps not for every range */
 	uint32_t discard_unit; /* bytes: less than this much, aligned to it, is not given back */
 	struct block_stats stats; /* the back end's */
+	bool telling;		  /* several @done may come now: then told() does */
+	/* The device's: what was over together has been told. NULL: it does not want to know. */
+	void (*told)(void *dev);
+	void *dev;
 };
 
 static inline void block_submit(struct block *blk, struct block_request *req)
@@ -103,6 +107,19 @@ static inline void block_batch_end(struct block *blk)
 {
 	if (blk->ops->batch_end)
 		blk->ops->batch_end(blk);
+}
+
+/* For back ends: around the ends of requests that are told together, so that a guest need be interrupted only once. */
+static inline void block_tell_begin(struct block *blk)
+{
+	blk->telling = true;
+}
+
+static inline void block_tell_end(struct block *blk)
+{
+	blk->telling = false;
+	if (blk->told)
+		blk->told(blk->dev);
 }
 
 /*

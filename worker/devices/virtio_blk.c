@@ -153,8 +153,13 @@ static void done(struct block_request *req, int ret)
 		return;
 	}
 	answer(r, status_of(ret), !ret && req->op == BLOCK_READ ? r->in_len : 0);
-	if (!n->serving)
+	if (!n->serving && !n->blk->telling)
 		settle(n);
+}
+
+static void told(void *dev)
+{
+	settle(dev);
 }
 
 /* ---- its beginning ---- */
@@ -441,6 +446,8 @@ void virtio_blk_init(struct virtio_blk *n, const struct dev_clock *clk, const st
 {
 	n->clk = clk;
 	n->blk = blk;
+	blk->told = told;
+	blk->dev = n;
 	n->over = over;
 	n->part = part;
 	n->more = (struct dev_timer){ .fire = more_fire, .dev = n };

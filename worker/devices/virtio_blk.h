@@ -68,7 +68,8 @@ struct virtio_blk {
 
 /*
  * Makes @n, zeroed memory, a device with @queues queues on @blk that calls itself @serial. @over is called with @part when
- * the last request of a driver that has gone is over. What is pointed to must outlive it.
+ * the last request of a driver that has gone is over. What is pointed to must outlive it; whoever keeps @blk longer clears
+ * its told().
  */
 void virtio_blk_init(struct virtio_blk *n, const struct dev_clock *clk, const struct dma *dma,
 		     const struct virtio_host *host, void *ctx, struct block *blk,
