@@ -805,26 +805,24 @@ static void test_completed_checksums(void **state)
 	assert_int_equal(f[40] << 8 | f[41], 0xffff);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_offered),
-		TEST(test_wanted_while_the_driver_is_there),
-		TEST(test_headers_that_are_good),
-		TEST(test_headers_that_are_bad),
-		TEST(test_a_frame_in_several_buffers),
-		TEST(test_not_enough_buffers),
-		TEST(test_buffers_that_are_no_use),
-		TEST(test_flows),
-		TEST(test_flows_of_anything),
-		TEST(test_a_frame_waits_and_pairs_go),
-		TEST(test_a_stream_needs_no_doorbells),
-		TEST(test_questions_are_sent_at_once),
-		TEST(test_an_endless_stream),
-		TEST(test_mastership_goes_while_polled),
-		TEST(test_one_interrupt_for_a_batch),
+		cmocka_unit_test_setup_teardown(test_offered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wanted_while_the_driver_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_headers_that_are_good, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_headers_that_are_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_frame_in_several_buffers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_enough_buffers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_buffers_that_are_no_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flows_of_anything, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_frame_waits_and_pairs_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_stream_needs_no_doorbells, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_questions_are_sent_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_endless_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mastership_goes_while_polled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_interrupt_for_a_batch, setup, teardown),
 		cmocka_unit_test(test_completed_checksums),
 	};
 
