@@ -809,7 +809,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_offered, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wanted_while_the_driver_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wanted_while_the_driver_is_there, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_headers_that_are_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_headers_that_are_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_frame_in_several_buffers, setup, teardown),
