@@ -39,7 +39,7 @@ static inline void check_fast(struct ide_bench *b, const struct ide_fast *f)
 {
 	const struct virtio_blk *n = &f->blk;
 	const struct ata_drive *d = f->drive;
-	unsigned int busy = 0, stale = 0;
+	unsigned int busy = 0, stale = 0, live = 0;
 
 	for (unsigned int i = 0; i < n->fresh; i++) {
 		const struct virtio_blk_request *r = &n->slot[i];
@@ -50,8 +50,11 @@ static inline void check_fast(struct ide_bench *b, const struct ide_fast *f)
 			CHECK(within(r->req.iov[j].iov_base, r->req.iov[j].iov_len, b->mem,
 				     BENCH_HOLE));
 	}
+	for (unsigned int i = 0; i < VIRTIO_BLK_QUEUES_MAX; i++)
+		live += n->under_way[i];
+	CHECK(live == busy - stale);
 	CHECK(busy == n->busy && stale == n->stale && n->fresh <= VIRTIO_BLK_DEPTH);
-	CHECK(!n->serving && !n->pushed);
+	CHECK(!n->serving && !n->pushed && (!n->polled || n->v.started));
 	CHECK(f->bimodal.enabled || (!n->v.started && busy == stale && !f->waits));
 	CHECK(!f->waits || d->phase != ATA_IDLE);
 	/* Nobody finds the drive idle while memory of the mode that has ended is in use. */

@@ -884,6 +884,94 @@ static void test_many_requests(void **state)
 	assert_int_equal(fast[0]->blk.busy, 0);
 }
 
+/* ---- doorbells ---- */
+
+static bool wanted(unsigned int q)
+{
+	return !(queue[q].ring.used->flags & VRING_USED_F_NO_NOTIFY);
+}
+
+/* One after the other, each has its doorbell; so have a few. */
+static void test_lone_requests(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++) {
+		assert_true(wanted(0));
+		ask(VIRTIO_BLK_T_IN, i, DATA, 512);
+		ask(VIRTIO_BLK_T_IN, i, DATA, 512);
+		ring();
+		assert_true(wanted(0));
+		bench_run(&b);
+		assert_false(fast[0]->blk.more.armed);
+		queue[0].next = 0;
+	}
+}
+
+/* With many under way the queue is looked at when some of them end, and by a timer. */
+static void test_many_need_no_doorbells(void **state)
+{
+	unsigned int n;
+
+	(void)state;
+	for (unsigned int i = 0; i < 6; i++)
+		ask(VIRTIO_BLK_T_IN, i, DATA, 512);
+	ring();
+	assert_false(wanted(0));
+	assert_true(wanted(1));
+	ask(VIRTIO_BLK_T_IN, 6, DATA, 512);
+	assert_int_equal(b.block[0].waiting, 6);
+	fakeblock_step(&b.block[0]);
+	assert_int_equal(b.block[0].waiting, 6);
+	/* None ends for a while. */
+	ask(VIRTIO_BLK_T_IN, 7, DATA, 512);
+	fakeclock_advance(&b.clock, VIRTIO_BLK_POLL_NS);
+	assert_int_equal(b.block[0].waiting, 7);
+	/* It is looked at ever less often, and at last wants doorbells again. */
+	fakeclock_advance(&b.clock, 2 * VIRTIO_BLK_POLL_NS);
+	assert_false(wanted(0));
+	ask(VIRTIO_BLK_T_IN, 8, DATA, 512);
+	fakeclock_advance(&b.clock, 2 * VIRTIO_BLK_POLL_NS);
+	assert_int_equal(b.block[0].waiting, 8);
+	fakeclock_advance(&b.clock, 100 * VIRTIO_BLK_POLL_NS);
+	assert_true(wanted(0));
+	assert_false(fast[0]->blk.more.armed);
+	n = ask(VIRTIO_BLK_T_IN, 9, DATA, 512);
+	ring();
+	assert_int_equal(b.block[0].waiting, 9);
+	assert_false(wanted(0));
+	bench_run(&b);
+	assert_int_equal(told(n), VIRTIO_BLK_S_OK);
+	assert_true(wanted(0));
+	fakeclock_advance(&b.clock, VIRTIO_BLK_POLLS * VIRTIO_BLK_POLL_NS);
+	assert_false(fast[0]->blk.more.armed);
+}
+
+/* The same where requests are over at once: those that come together are seen by their number. */
+static void test_many_at_once_need_no_doorbells(void **state)
+{
+	(void)state;
+	b.block[0].at_once = true;
+	for (unsigned int round = 0; round < 5; round++) {
+		for (unsigned int i = 0; i < VIRTIO_BLK_MANY; i++)
+			ask(VIRTIO_BLK_T_IN, i, DATA, 512);
+		if (!round)
+			ring();
+		else
+			fakeclock_advance(&b.clock, VIRTIO_BLK_POLL_NS);
+		assert_int_equal(queue[0].ring.used->idx, (round + 1) * VIRTIO_BLK_MANY);
+		assert_false(wanted(0));
+	}
+	fakeclock_advance(&b.clock, VIRTIO_BLK_POLL_NS);
+	assert_true(wanted(0));
+	assert_false(fast[0]->blk.more.armed);
+	/* The driver goes before the timer. */
+	for (unsigned int i = 0; i < VIRTIO_BLK_MANY; i++)
+		ask(VIRTIO_BLK_T_IN, i, DATA, 512);
+	ring();
+	set_reg(BIMODAL_REG_MODE, 0);
+	assert_false(fast[0]->blk.more.armed);
+}
+
 /* ---- interrupts ---- */
 
 static void enable_msi(void)
@@ -1227,6 +1315,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_discard_and_zeroes, setup_driven, end),
 		cmocka_unit_test_setup_teardown(test_a_read_only_disk, setup_driven, end),
 		cmocka_unit_test_setup_teardown(test_many_requests, setup_driven, end),
+		cmocka_unit_test_setup_teardown(test_lone_requests, setup_driven, end),
+		cmocka_unit_test_setup_teardown(test_many_need_no_doorbells, setup_driven, end),
+		cmocka_unit_test_setup_teardown(test_many_at_once_need_no_doorbells, setup_driven,
+						end),
 		cmocka_unit_test_setup_teardown(test_messages, setup_driven, end),
 		cmocka_unit_test_setup_teardown(test_without_mastership, setup_driven, end),
 		cmocka_unit_test_teardown(test_back_to_legacy_with_requests_under_way, end),

@@ -376,10 +376,12 @@ static void file_collect(struct block *blk)
 		return;
 	f->collecting = true;
 	file_batch_begin(blk);
+	block_tell_begin(blk);
 	while ((io = list_pop(&f->at_once)))
 		file_finish(f, io, 0);
 	if (f->handed_over)
 		file_reap(f);
+	block_tell_end(blk);
 	file_batch_end(blk);
 	f->handed_over = false;
 	f->collecting = false;

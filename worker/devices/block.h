@@ -82,7 +82,7 @@ struct block {
 	bool zeroes;	       /* ... and BLOCK_ZERO, though perhaps not for every range */
 	uint32_t discard_unit; /* bytes: less than this much, aligned to it, is not given back */
 	struct block_stats stats; /* the back end's */
-	bool telling;		  /* several @done may come now: then told() does */
+	unsigned int telling;	  /* several @done may come now, and told() after them */
 	/* The device's: what was over together has been told. NULL: it does not want to know. */
 	void (*told)(void *dev);
 	void *dev;
@@ -109,16 +109,15 @@ static inline void block_batch_end(struct block *blk)
 		blk->ops->batch_end(blk);
 }
 
-/* For back ends: around the ends of requests that are told together, so that a guest need be interrupted only once. */
+/* For back ends: around the ends of requests that are told together, so that a guest need be interrupted only once. They nest. */
 static inline void block_tell_begin(struct block *blk)
 {
-	blk->telling = true;
+	blk->telling++;
 }
 
 static inline void block_tell_end(struct block *blk)
 {
-	blk->telling = false;
-	if (blk->told)
+	if (!--blk->telling && blk->told)
 		blk->told(blk->dev);
 }
 

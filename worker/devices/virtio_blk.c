@@ -99,6 +99,7 @@ static void answer(struct virtio_blk_request *r, uint8_t status, size_t filled)
 	n->pushed |= 1u << r->queue;
 	n->stats.requests++;
 	n->stats.errors += status != VIRTIO_BLK_S_OK;
+	n->under_way[r->queue]--;
 	give_slot(r);
 }
 
@@ -121,6 +122,20 @@ static void settle(struct virtio_blk *n)
 			virtio_pushed(&n->v, i);
 	}
 	n->pushed = 0;
+}
+
+/* Requests have ended: their driver may have made others, for which there was no doorbell. */
+static void told(void *dev)
+{
+	struct virtio_blk *n = dev;
+
+	if (n->serving)
+		return;
+	for (unsigned int i = 0; i < n->v.queues; i++) {
+		if (n->polled & 1u << i && virtio_usable(&n->v, i))
+			serve(n, i);
+	}
+	settle(n);
 }
 
 static uint8_t status_of(int ret)
@@ -153,13 +168,8 @@ static void done(struct block_request *req, int ret)
 		return;
 	}
 	answer(r, status_of(ret), !ret && req->op == BLOCK_READ ? r->in_len : 0);
-	if (!n->serving && !n->blk->telling)
-		settle(n);
-}
-
-static void told(void *dev)
-{
-	settle(dev);
+	if (!n->blk->telling)
+		told(n);
 }
 
 /* ---- its beginning ---- */
@@ -264,6 +274,7 @@ static void begin(struct virtio_blk_request *r, unsigned int queue)
 		give_slot(r);
 		return;
 	}
+	r->n->under_way[queue]++;
 	take_status(r);
 	if (iov_length(out, c->outs) < HEADER) {
 		refuse(r, VIRTIO_BLK_S_IOERR);
@@ -314,33 +325,66 @@ static unsigned int take_chains(struct virtio_blk *n, unsigned int queue, unsign
 	return taken;
 }
 
-/* What a queue has, as one batch. Ends of requests that come meanwhile are told at the end. */
-static void take_all(struct virtio_blk *n, unsigned int queue)
+static void look_in(struct virtio_blk *n, uint64_t ns)
 {
-	struct virtq *q = &n->v.vq[queue];
-	unsigned int left = VIRTIO_BLK_BURST;
+	const uint64_t at = dev_now(n->clk) + ns;
 
-	n->starved &= ~(1u << queue);
-	virtq_want_doorbell(q, false);
-	block_batch_begin(n->blk);
-	do {
-		left -= take_chains(n, queue, left);
-	} while (left && has_slot(n) && virtq_want_doorbell(q, true));
-	block_batch_end(n->blk);
-	n->stats.doorbells += left < VIRTIO_BLK_BURST;
-	if (left && has_slot(n))
-		return;
-	n->starved |= 1u << queue;
-	if (!left)
-		virtio_blk_look(n);
+	if (!n->more.armed || at < n->more.deadline)
+		dev_arm(n->clk, &n->more, at);
 }
 
+/*
+ * Whether the driver goes on making requests while others are under way: it need not say so then. It has to when that has
+ * found nothing for a while.
+ */
+static bool goes_on(struct virtio_blk *n, unsigned int queue, unsigned int found)
+{
+	const uint32_t bit = 1u << queue;
+
+	if (found)
+		n->polls[queue] = 0;
+	if ((found < VIRTIO_BLK_MANY && n->under_way[queue] < VIRTIO_BLK_DEEP) ||
+	    (!found && !(n->polled & bit)) || n->polls[queue] == VIRTIO_BLK_POLLS) {
+		n->polled &= ~bit;
+		return false;
+	}
+	n->polled |= bit;
+	look_in(n, ++n->polls[queue] * (uint64_t)VIRTIO_BLK_POLL_NS);
+	return true;
+}
+
+/* What a queue has, in batches; with @collect what of it is over at once is over. */
+static void take_all(struct virtio_blk *n, unsigned int queue, bool collect)
+{
+	struct virtq *q = &n->v.vq[queue];
+	unsigned int found, left = VIRTIO_BLK_BURST;
+
+	n->starved &= ~(1u << queue);
+	do {
+		virtq_want_doorbell(q, false);
+		block_batch_begin(n->blk);
+		found = take_chains(n, queue, left);
+		block_batch_end(n->blk);
+		left -= found;
+		n->stats.doorbells += !!found;
+		if (collect)
+			block_collect(n->blk);
+		if (!left || !has_slot(n)) {
+			n->starved |= 1u << queue;
+			if (!left)
+				look_in(n, 0);
+			return;
+		}
+	} while (!goes_on(n, queue, found) && virtq_want_doorbell(q, true));
+}
+
+/* For who has been called by the back end. The queue may have become broken: that is told, too. */
 static void serve(struct virtio_blk *n, unsigned int queue)
 {
 	n->serving = true;
-	take_all(n, queue);
+	take_all(n, queue, false);
 	n->serving = false;
-	n->pushed |= 1u << queue; /* or it has become broken */
+	n->pushed |= 1u << queue;
 }
 
 static void doorbell(void *dev, unsigned int queue)
@@ -348,8 +392,7 @@ static void doorbell(void *dev, unsigned int queue)
 	struct virtio_blk *n = dev;
 
 	n->serving = true;
-	take_all(n, queue);
-	block_collect(n->blk);
+	take_all(n, queue, true);
 	n->serving = false;
 	settle(n);
 	block_collect(n->blk); /* what has waited for a place has made a batch of its own */
@@ -365,7 +408,7 @@ static void more_fire(void *dev, uint64_t now)
 
 void virtio_blk_look(struct virtio_blk *n)
 {
-	dev_arm(n->clk, &n->more, dev_now(n->clk));
+	look_in(n, 0);
 }
 
 /* ---- the device ---- */
@@ -386,7 +429,9 @@ static void stop(void *dev)
 	for (unsigned int i = 0; i < n->fresh; i++)
 		n->slot[i].stale = n->slot[i].busy;
 	n->stale = n->busy;
+	memset(n->under_way, 0, sizeof(n->under_way));
 	n->starved = 0;
+	n->polled = 0;
 	n->pushed = 0;
 }
 

@@ -22,6 +22,15 @@
 #define VIRTIO_BLK_QUEUES_MAX 4
 #define VIRTIO_BLK_BURST      256 /* chains taken in one call; the rest goes on from a timer */
 
+/*
+ * With so many requests of a queue under way, or found at once, its doorbells are not wanted: it is looked at when requests
+ * end, and by a timer, each time a period later. When so many looks in turn have found nothing they are wanted again.
+ */
+#define VIRTIO_BLK_DEEP	   4
+#define VIRTIO_BLK_MANY	   8
+#define VIRTIO_BLK_POLL_NS 100000u
+#define VIRTIO_BLK_POLLS   10
+
 struct virtio_blk;
 
 /* A chain that has been taken and not yet been given back. */
@@ -39,9 +48,10 @@ struct virtio_blk_request {
 
 /* Counted since init; not reset with the device. */
 struct virtio_blk_stats {
-	uint64_t doorbells; /* that had requests */
-	uint64_t requests;  /* that have been answered */
-	uint64_t errors;    /* of these, not with success */
+	uint64_t
+		doorbells; /* looks at a queue, for a doorbell or without, that have found requests */
+	uint64_t requests; /* that have been answered */
+	uint64_t errors;   /* of these, not with success */
 	uint64_t dropped; /* chains without room for a status, and requests whose driver has gone */
 };
 
@@ -57,10 +67,14 @@ struct virtio_blk {
 	void *part;
 	struct dev_timer more; /* queues are left to be looked at */
 	bool serving;	       /* within serve(): interrupts come at its end */
-	uint32_t pushed;    /* mask of queues through which something has been given back since */
+	uint32_t pushed; /* mask of queues through which something has been given back since */
+	uint32_t polled; /* mask of queues that want no doorbells */
+	uint8_t polls
+		[VIRTIO_BLK_QUEUES_MAX]; /* looks at such a queue that have found nothing, and one */
 	uint32_t starved;   /* mask of queues that wait for a place among the requests */
 	unsigned int busy;  /* requests under way */
 	unsigned int stale; /* of these */
+	unsigned int under_way[VIRTIO_BLK_QUEUES_MAX]; /* the others, by queue */
 	unsigned int fresh; /* slots that have never been used: from this one on */
 	struct virtio_blk_request *free;
 	struct virtio_blk_request slot[VIRTIO_BLK_DEPTH];
