@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Loaded into the lab's QEMU (LD_PRELOAD): mends five places of its emulated x86, up to at least 7.2. In two of them one
+ * Loaded into the lab's QEMU (LD_PRELOAD): mends six places of its emulated x86, up to at least 7.2. In two of them one
  * thread changes a word by a plain read, modify and write while another changes it too, so that one change is lost.
  *
  * cpu_clear_ignne(): every FXRSTOR, XRSTOR and FLDENV calls it, on any CPU and in that CPU's thread, and it clears
@@ -26,6 +26,11 @@
  *
  * x86_cpu_do_interrupt(): the same comes about when a CPU makes its TLB entry for the write just before the page
  * becomes one of code, and writes just after. Here an INT3 is delivered only if there is one in memory.
+ *
+ * The same: helper_vmrun() leaves the number of an interrupt that it has injected as that of an exception which is to come.
+ * If the CPU has to leave its loop before the next interrupt, as with -icount it does all the time, it is delivered a
+ * second time, into the handler and with interrupts off: Linux then waits for ever for a lock that it has. Here what is
+ * no exception's number and no INT instruction's is not delivered, and the CPU leaves its loop.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -49,6 +54,7 @@
 #define GEN_CALLERS 0x2000
 
 #define INT3	    0xcc
+#define EXCEPTIONS  32
 #define KERNEL_HALF 0xff00000000000000u /* of the address space; code segments have no base there */
 
 #define STUB_STEP  (1 << 20)
@@ -328,12 +334,20 @@ static void mend_gen_code(int32_t env_to_request)
 static void (*do_interrupt_all)(void *cpu, int intno, int is_int, int error_code, uint64_t next_eip,
 				int is_hw);
 static void (*tb_flush)(void *cpu);
+static void (*cpu_exit)(void *cpu);
 
-/* An INT3 of a kernel in long mode that is not in memory: the processor goes on at what is there instead. */
+/*
+ * Not a second time what VMRUN has injected. An INT3 of a kernel in long mode that is not in memory: the processor goes
+ * on at what is there instead.
+ */
 static void deliver(void *cpu, int intno, int is_int, int error_code, uint64_t next_eip, int is_hw)
 {
 	const uint8_t *code = NULL;
 
+	if (intno >= EXCEPTIONS && !is_int) {
+		cpu_exit(cpu);
+		return;
+	}
 	if (intno == 3 && is_int && next_eip > KERNEL_HALF &&
 	    code_page((uint8_t *)cpu + cpu_to_env, next_eip - 1, (void **)&code) != UINT64_MAX &&
 	    *code != INT3) {
@@ -343,12 +357,13 @@ static void deliver(void *cpu, int intno, int is_int, int error_code, uint64_t n
 	do_interrupt_all(cpu, intno, is_int, error_code, next_eip, is_hw);
 }
 
-static void mend_int3(void)
+static void mend_do_interrupt(void)
 {
 	void *target = deliver;
 
 	do_interrupt_all = symbol("do_interrupt_all");
 	tb_flush = symbol("tb_flush");
+	cpu_exit = symbol("cpu_exit");
 	if (redirect_calls(symbol("x86_cpu_do_interrupt"), 0x80, do_interrupt_all, target) != 1)
 		give_up("this QEMU does not call do_interrupt_all() where it is looked for");
 }
@@ -364,6 +379,6 @@ __attribute__((constructor)) static void mend(void)
 	mend_vmrun(&insn);
 	mend_cpu_interrupt();
 	mend_gen_code(insn.disp);
-	mend_int3();
+	mend_do_interrupt();
 	unsetenv("LD_PRELOAD");
 }
