@@ -227,7 +227,7 @@ static int run_once(struct run *r)
 		.console = &r->console,
 		.firmware = r->opt.firmware ? &r->img.firmware : NULL,
 		.firmware_log = r->img.firmware_log,
-		.trace = &r->trace,
+		.trace = r->opt.trace[0] ? &r->trace : NULL,
 	};
 	int status;
 
