@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
 The legacy devices under Debian's tulip and ata_piix: exits, instructions and memory, of Plinth's worker on
-/dev/plinth and on stock KVM, and of stock QEMU with the same devices on stock KVM. All run the same kernel and
-initramfs on one processor, with the disk a file in a tmpfs and the network a libslirp in the process.
-
-The child says on its console when a phase begins and when it has ended, and waits for an answer (devio.c). Between
-the two the root reads its clock, which counts executed instructions, takes off the time it was idle, and asks the
-worker for its counters. KVM's polling for halted processors is off, as it would count waiting as work.
+/dev/plinth and on stock KVM, and of stock QEMU with the same devices on stock KVM (_childwork.py).
 """
 
-import gzip
-import json
 import pathlib
 import tempfile
 
-from labkit import archive, image
+import _childwork as work
+from labkit import image
 from labkit.bench import Row, tool
 
 # sd_mod asks for the first two by the names of its checksums.
 DRIVERS = ("crct10dif_generic", "crc64_rocksoft_generic", "sd_mod", "ata_piix", "tulip")
 
-# How often. A step of the clock is 1e7 instructions, so what is compared by them is done more often. Only that is
-# asked of QEMU: with its tulip the phase of received datagrams did not end.
-COUNTED = {"nothing": 1, "udp_tx": 10000, "dma_4k": 5000}
+# How often. What is compared by instructions comes first, and only that is asked of QEMU.
+COUNTED = {"nothing": 1, "udp_tx": 4000, "dma_4k": 2000}
 PHASES = {"ping": 500, "udp_paced": 1000, "udp_rx": 1000, "tcp_tx": 2000, "tcp_rx": 2000, "dma_64k": 500}
 PIO_PHASES = {"pio_4k": 200}
 BOOTS = 5
@@ -51,10 +44,11 @@ ROWS += [
 
 CHILD = """
 load() { # WHICH [FORCE]
-	for m in $(cat /devices/$1); do
+	for m in $(cat /work/$1); do
+		[ ! -d /sys/module/${m%%.ko} ] || continue
 		case $m in
-		libata.ko) insmod /devices/$m ${2:+force=$2} ;;
-		*) insmod /devices/$m ;;
+		libata.ko) insmod /work/$m ${2:+force=$2} ;;
+		*) insmod /work/$m ;;
 		esac
 	done
 	until [ -b /dev/sda ]; do usleep 10000; done
@@ -62,76 +56,24 @@ load() { # WHICH [FORCE]
 load order
 echo "clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
-/devices/devio %(counted)s
+/work/devio %(counted)s || exit
 [ $1 = all ] || exit 0
-/devices/devio %(phases)s
+/work/devio %(phases)s || exit
 rmmod ata_piix && rmmod libata && load ata pio4
-/devices/devio %(pio)s
+/work/devio %(pio)s
 """
 
-COMMANDS = f"boots='{' '.join(map(str, range(BOOTS)))}'" + r"""
-kernel=/root/vmlinuz memory=256
-append='console=ttyS0 quiet plinth.run="sh /devices/devices.sh %s"'
-cat /usr/lib/plinth-lab/child.cpio.gz devices.cpio.gz >initrd
-cd /dev/shm
-head -c 16M /dev/zero >disk
-mkfifo in out served
-exec 9<>in 8<>out
-/root/devio serve >served &
-server=$!
-read -r ready <served
-
-with_plinth() { # DEVICE OPTION...
-	device=$1; shift
-	exec plinth run --device $device --name bench --memory ${memory}M "$@"
-}
-with_qemu() {
-	exec qemu-system-x86_64 -M pc -accel kvm -cpu host -m $memory -nodefaults -display none -no-reboot -serial stdio "$@"
-}
-
-clock() { read -r up idle </proc/uptime; }
-
-# What the process has of its own: its anonymous and shared memory but for the mappings as large as the guest's.
-memory_beside() { # PID
-	awk -v guest=$((memory * 1024)) '
-		/^RssAnon:|^RssShmem:/ { rss += $2 }
-		/^Size:/ { size = $2 }
-		/^Rss:/ && size >= guest / 4 { ram += $2 }
-		END { print rss - ram, rss, ram }' /proc/$1/status /proc/$1/smaps
-}
-
-# "@NAME PHASE" for a mark, the clock after the answer to the mark before it and at this one, the worker's counters.
-follow() { # NAME PID, standard input: the child's console
-	before="0 0"
-	while IFS= read -r line <&8; do
-		case $line in
-		*"mark "*)
-			clock
-			line=${line#*mark }
-			stats=null
-			[ $1 = qemu ] || stats=$(plinth stats --json bench)
-			echo "@$1 ${line%%[!a-z0-9_]*} $before $up $idle $stats"
-			[ "${line#dma_4k}" = "$line" ] || echo "@$1 memory $(memory_beside $2)"
-			clock
-			before="$up $idle"
-			echo >&9
-			;;
-		*"child: exit"*) echo "$line"; break ;;
-		*) echo "$1: $line" ;;
-		esac
-	done
-	wait $2
-	echo "$1: status $?"
+COMMANDS = work.COMMANDS + f"boots='{' '.join(map(str, range(BOOTS)))}'" + r"""
+counters() { # NAME
+	[ $1 = qemu ] && echo null || plinth stats --json bench
 }
 
 firmware() { # NAME COMMAND...
 	name=$1; shift
 	("$@") </dev/null >/dev/null || exit 1 # the first finds no files in memory
-	clock
-	before="$up $idle"
+	before=$(clock)
 	for boot in $boots; do ("$@") </dev/null >/dev/null; done
-	clock
-	echo "@$name firmware $before $up $idle null"
+	echo "@$name firmware $before $(clock)"
 }
 """
 
@@ -156,20 +98,10 @@ def boot_disk():
     return (code.ljust(510, b"\0") + b"\x55\xAA").ljust(1 << 20, b"\0")
 
 
-def initramfs(kernel):
-    """The drivers, devio and the script, to come after the child's initramfs."""
-    cpio = archive.Cpio()
-    files = image.load_order(kernel.modules, DRIVERS)
-    for file in files:
-        cpio.file(f"devices/{file.name}", file.read_bytes())
-    names = [file.name for file in files]
-    for name, of in (("order", names), ("ata", ("libata.ko", "ata_piix.ko"))):
-        cpio.file(f"devices/{name}", "\n".join(of).encode() + b"\n")
-    cpio.file("devices/devio", pathlib.Path(tool("devio")).read_bytes())
-    words = {key: " ".join(f"{phase} {count}" for phase, count in phases.items())
-             for key, phases in (("counted", COUNTED), ("phases", PHASES), ("pio", PIO_PHASES))}
-    cpio.file("devices/devices.sh", (CHILD % words).encode())
-    return gzip.compress(cpio.bytes(), 6, mtime=0)
+def boot_disk():
+    """A disk whose boot sector powers the machine off: S5 to the PM1a control register, where SeaBIOS puts it."""
+    code = b"\xBA\x04\x06\xB8\x00\x20\xEF\xF4\xEB\xFD"  # mov dx,604h; mov ax,2000h; out dx,ax; hlt
+    return (code.ljust(510, b"\0") + b"\x55\xAA").ljust(1 << 20, b"\0")
 
 
 def port_accesses(stats):
@@ -181,42 +113,36 @@ def numbers_of(out):
     Of the lines that begin with "@": {(config, phase): instructions, (config, "exits_" + phase): port accesses}, both
     per operation, and {(config, "memory"): KiB}.
     """
-    found, marks = {}, {}  # the child's first phase is "nothing": what the marks themselves cost
-    for line in out.splitlines():
-        if not line.startswith("@"):
-            continue
-        name, phase, rest = line[1:].split(None, 2)
-        if phase == "memory":
-            found[name, phase] = int(rest.split()[0])
-            continue
-        up, idle, up_end, idle_end, stats = rest.split(None, 4)
-        stats = json.loads(stats)
-        if phase != "firmware" and (name, phase) not in marks:
-            marks[name, phase] = stats
-            continue
-        busy = (float(up_end) - float(up)) - (float(idle_end) - float(idle))
-        count = {**COUNTED, **PHASES, **PIO_PHASES, "firmware": BOOTS}[phase]
-        found[name, phase] = round(busy * 1e9 / count)
-        if stats:
-            accesses = port_accesses(stats) - port_accesses(marks[name, phase])
-            accesses -= found.get((name, "exits_nothing"), 0)
-            found[name, "exits_" + phase] = round(accesses / count, 2)
+    found = {}  # the child's first phase is "nothing": what the marks themselves cost
+    counts = {**COUNTED, **PHASES, **PIO_PHASES}
+    for phase in work.phases(out, counts):
+        config, name, count = phase.config, phase.name, counts[phase.name]
+        found[config, name] = round((phase.busy - found.get((config, "nothing"), 0)) / count)
+        if phase.after:
+            accesses = port_accesses(phase.after) - port_accesses(phase.before)
+            found[config, f"exits_{name}"] = round((accesses - found.get((config, "exits_nothing"), 0)) / count, 2)
+    for config, word, rest in work.lines(out):
+        if word == "memory":
+            found[config, word] = int(rest.split()[0])
+        elif word == "firmware":
+            found[config, word] = round(work.busy(rest.split()) / BOOTS)
     return found
 
 
 def measure(sh):
     kernel = image.kernel("full")
-    options = {"icount": True, "memory": "3G", "timeout": 1500, "packages": ("qemu-system-x86",)}
+    counted, phases, pio = map(work.words, (COUNTED, PHASES, PIO_PHASES))
+    script = CHILD % {"counted": counted, "phases": phases, "pio": pio}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / "devices.cpio.gz").write_bytes(initramfs(kernel))
+        (folder / "work.cpio.gz").write_bytes(
+            work.initramfs(kernel, {"order": DRIVERS, "ata": ("libata", "ata_piix")}, script))
         (folder / "boot.img").write_bytes(boot_disk())
-        options["put"] = [str(folder / "devices.cpio.gz"), str(folder / "boot.img"), f"{kernel.vmlinuz}:/root/vmlinuz",
-                          tool("devio")]
+        put = [str(folder / "work.cpio.gz"), str(folder / "boot.img"), f"{kernel.vmlinuz}:/root/vmlinuz", tool("devio")]
         plinth = PLINTH % {"device": "/dev/plinth", "name": "plinth", "what": "all"}
-        out = sh(f"plinth launch >&2 || exit 1\n{COMMANDS}{plinth}", **options)
+        out = sh(f"{work.PLINTH}\n{COMMANDS}{plinth}", put=put, **work.OPTIONS)
         plinth = PLINTH % {"device": "/dev/kvm", "name": "kvm", "what": "counted"}
-        out += sh(f"modprobe kvm halt_poll_ns=0 && modprobe kvm-amd || exit 1\n{COMMANDS}{plinth}{QEMU}", **options)
+        out += sh(f"{work.KVM}\n{COMMANDS}{plinth}{QEMU}", put=put, **work.OPTIONS)
     found = numbers_of(out)
     keys = {f"exits_{phase}": ("plinth", f"exits_{phase}") for phase in WHAT}
     for name, prefix in (("plinth", "insn_"), ("kvm", "kvm_"), ("qemu", "qemu_")):

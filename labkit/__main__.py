@@ -138,7 +138,7 @@ def cmd_demo(args):
 def cmd_bench(args):
     """Take the numbers."""
     host.prepare()
-    return bench.run(args.names, args.json)
+    return bench.run(args.names, args.json, args.pictures)
 
 
 def cmd_test(args):
@@ -183,6 +183,7 @@ def main():
     sub.set_defaults(handler=cmd_shell)
     sub = commands.add_parser("bench", help="the numbers, as a table and as JSON")
     sub.add_argument("--json", default="", metavar="FILE", help="where to (default build/lab/bench.json)")
+    sub.add_argument("--pictures", default="", metavar="FOLDER", help="where pictures go (default build/lab)")
     sub.add_argument("names", nargs="*", metavar="NAME", help="only these files of bench/")
     sub.set_defaults(handler=cmd_bench)
     sub = commands.add_parser("fuzz", help="the fuzzers, for longer than ./lab test runs them")
