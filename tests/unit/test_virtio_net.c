@@ -581,7 +581,18 @@ static void test_flows(void **state)
 	for (unsigned int pair = 0; pair < PAIRS; pair++) {
 		send_flow(b, pair, 1000);
 		assert_true(arrives_at(b, pair, 1000));
+		fakeclock_advance(&b->clock, VIRTIO_NET_REST_NS);
 	}
+	/* But not while frames keep coming. */
+	send_flow(b, 0, 1000);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(arrives_at(b, 0, 1000));
+		fakeclock_advance(&b->clock, VIRTIO_NET_REST_NS / 2);
+		send_flow(b, 1, 1000);
+	}
+	fakeclock_advance(&b->clock, VIRTIO_NET_REST_NS / 2);
+	send_flow(b, 1, 1000);
+	assert_true(arrives_at(b, 1, 1000));
 	/* Others are spread. */
 	for (uint16_t port = 2000; port < 2012; port++)
 		first += arrives_at(b, 0, port);

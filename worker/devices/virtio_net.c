@@ -117,26 +117,31 @@ static void set_active(struct virtio_net *n, unsigned int pairs)
 {
 	n->active = pairs;
 	for (unsigned int i = 0; i < VIRTIO_NET_FLOWS; i++)
-		n->flow[i] = (uint8_t)(i % pairs);
+		n->flow[i] = (struct virtio_net_flow){ .pair = (uint8_t)(i % pairs) };
 }
 
 static void note_flow(struct virtio_net *n, unsigned int pair, const struct iovec *iov,
 		      unsigned int iovs)
 {
+	struct virtio_net_flow *flow;
 	uint8_t head[FLOW_BYTES];
 
-	if (n->active > 1 && pair < n->active)
-		n->flow[flow_hash(head, iov_copy(iov, iovs, head, sizeof(head)))] = (uint8_t)pair;
+	if (n->active == 1 || pair >= n->active)
+		return;
+	flow = &n->flow[flow_hash(head, iov_copy(iov, iovs, head, sizeof(head)))];
+	if (flow->pair != pair && (!flow->at || dev_now(n->clk) - flow->at >= VIRTIO_NET_REST_NS))
+		flow->pair = (uint8_t)pair;
 }
 
-static unsigned int pair_for(const struct virtio_net *n, const uint8_t *frame, size_t len)
+static unsigned int pair_for(struct virtio_net *n, const uint8_t *frame, size_t len)
 {
-	unsigned int pair;
+	struct virtio_net_flow *flow;
 
 	if (n->active == 1)
 		return 0;
-	pair = n->flow[flow_hash(frame, len < FLOW_BYTES ? len : FLOW_BYTES)];
-	return virtio_usable(&n->v, VIRTIO_NET_RX(pair)) ? pair : 0;
+	flow = &n->flow[flow_hash(frame, len < FLOW_BYTES ? len : FLOW_BYTES)];
+	flow->at = dev_now(n->clk);
+	return virtio_usable(&n->v, VIRTIO_NET_RX(flow->pair)) ? flow->pair : 0;
 }
 
 /* ---- transmission ---- */

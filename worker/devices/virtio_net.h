@@ -9,7 +9,9 @@
  *
  * Every frame that arrives is given to the guest, whatever its destination: the control queue has no filters.
  *
- * Several queues. A flow that arrives goes to the pair on which the guest last sent something of it (5.1.6.5.5).
+ * Several queues. A flow that arrives goes to the pair on which the guest last sent something of it (5.1.6.5.5), but does
+ * not change places while frames of it keep coming, which would overtake each other: acknowledgements come from
+ * whatever processor is at hand.
  *
  * Doorbells. A guest that sends frames one after the other and hears nothing in between is looked at every
  * VIRTIO_NET_POLL_NS, and needs no doorbell meanwhile. One that waits for answers is not kept waiting.
@@ -30,6 +32,7 @@
 
 #define VIRTIO_NET_POLL_NS 100000u
 #define VIRTIO_NET_FLOWS   256
+#define VIRTIO_NET_REST_NS 10000000u /* without a frame for so long a flow may change places */
 
 /* What a device is to be. */
 struct virtio_net_options {
@@ -56,6 +59,12 @@ struct virtio_net_tx {
 	uint64_t received; /* stats.rx_frames then */
 };
 
+/* Flows of one hash; private. */
+struct virtio_net_flow {
+	uint64_t at;  /* when a frame last arrived; 0: never */
+	uint8_t pair; /* where it goes */
+};
+
 /* Private but for v, which the caller's registers lead to, and stats. */
 struct virtio_net {
 	struct virtio v;
@@ -70,8 +79,8 @@ struct virtio_net {
 	bool held;	 /* the back end keeps a frame until there is a buffer */
 	uint32_t filled; /* a bit for each pair with buffers of which the guest has not been told */
 	struct virtio_net_tx tx[VIRTIO_NET_PAIRS_MAX];
-	struct dev_timer look;		/* at the transmit queues that are polled */
-	uint8_t flow[VIRTIO_NET_FLOWS]; /* the pair for each hash */
+	struct dev_timer look; /* at the transmit queues that are polled */
+	struct virtio_net_flow flow[VIRTIO_NET_FLOWS];
 };
 
 /* Makes @n a device on @net. What is pointed to must outlive it, but for @opt. */
