@@ -26,7 +26,8 @@
 #define SELECT_NS	400
 #define SEEK_POLL_US	100
 #define SEEK_MAX_US	1000000
-#define NOBODY		0xff /* what is read where no drive answers */
+#define NOBODY		0xff /* what is read where no drive answers, */
+#define UNPLUGGED	0x7f /* or where the one that is selected does not */
 #define ATAPI_SIGNATURE 0xeb14
 
 static u32 disk_read(const struct bimodal_port *port, unsigned int reg)
@@ -60,7 +61,10 @@ struct channel {
 	u8 was[ARRAY_SIZE(kept)];
 };
 
-/* The unit's channel; false if nobody is there, or somebody is busy. */
+/*
+ * The unit's channel; false if it is not there, or somebody stays busy. A drive whose high-performance mode somebody has just
+ * left is busy until that mode's requests are over.
+ */
 static bool channel_idle(struct channel *ch, const struct bimodal_port *port)
 {
 	const unsigned int n = port->unit / DRIVES;
@@ -73,8 +77,10 @@ static bool channel_idle(struct channel *ch, const struct bimodal_port *port)
 	ch->command = pci_resource_start(port->pdev, COMMAND_BAR(n));
 	ch->control = pci_resource_start(port->pdev, CONTROL_BAR(n)) | CONTROL;
 	ch->device = ATA_DEVICE_OBS | ATA_LBA | (port->unit % DRIVES ? ATA_DEV1 : 0);
-	status = inb(ch->control);
-	return !(status & (ATA_BUSY | ATA_DRQ));
+	return !read_poll_timeout(inb, status,
+				  !(status & (ATA_BUSY | ATA_DRQ)) || status == NOBODY ||
+					  status == UNPLUGGED,
+				  SEEK_POLL_US, SEEK_MAX_US, false, ch->control);
 }
 
 /* The channel's interrupt is off until it is given back. */

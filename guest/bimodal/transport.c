@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Bimodal devices of all kinds: identification, the switch, the virtio transport, and the function's comings and goings. */
+#include <linux/delay.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -215,9 +216,14 @@ static void bimodal_set_status(struct virtio_device *vdev, u8 status)
 	window_write(to_bimodal(vdev), VIRTIO_MMIO_STATUS, status);
 }
 
+/* Requests of before may still use their memory, until Status reads 0. With the mode off it says nothing. */
 static void bimodal_reset(struct virtio_device *vdev)
 {
-	window_write(to_bimodal(vdev), VIRTIO_MMIO_STATUS, 0);
+	struct bimodal *b = to_bimodal(vdev);
+
+	window_write(b, VIRTIO_MMIO_STATUS, 0);
+	while (is_on(&b->port) && window_read(b, VIRTIO_MMIO_STATUS))
+		msleep(1);
 }
 
 static u64 bimodal_get_features(struct virtio_device *vdev)
