@@ -413,9 +413,28 @@ static bool kvm_amd_present(void)
 	return true;
 }
 
+static int other_hypervisor(unsigned int cpu)
+{
+	return plinth_fail(
+		-EBUSY, "another hypervisor uses virtualization on processor %u: unload it", cpu);
+}
+
+/* One that comes after this is found in the crossing. */
+static int check_not_in_use(void)
+{
+	unsigned int cpu;
+	u64 efer;
+
+	for_each_online_cpu (cpu)
+		if (!rdmsrl_on_cpu(cpu, MSR_EFER, &efer) && efer & EFER_SVME)
+			return other_hypervisor(cpu);
+	return 0;
+}
+
 static int check_machine(void)
 {
-	u64 vm_cr, efer;
+	u64 vm_cr;
+	int ret;
 
 	if (!boot_cpu_has(X86_FEATURE_SVM))
 		return plinth_fail(-ENODEV, "this processor has no SVM: Plinth needs an AMD "
@@ -430,11 +449,9 @@ static int check_machine(void)
 	if (kvm_amd_present())
 		return plinth_fail(-EBUSY, "kvm-amd is loaded and owns virtualization: stop its "
 					   "virtual machines and run modprobe -r kvm_amd");
-	rdmsrl(MSR_EFER, efer);
-	if (efer & EFER_SVME)
-		return plinth_fail(
-			-EBUSY,
-			"another hypervisor uses virtualization on this machine: unload it");
+	ret = check_not_in_use();
+	if (ret)
+		return ret;
 	if (!(cpuid_edx(0x8000000a) & 1))
 		return plinth_fail(-EOPNOTSUPP,
 				   "this processor has no nested paging, which Plinth needs");
@@ -505,10 +522,7 @@ static int launch_locked(void)
 	ret = rendezvous(launch_cpu);
 	if (ret) {
 		if (ret == -EBUSY)
-			plinth_fail(
-				ret,
-				"another hypervisor uses virtualization on processor %d: unload it",
-				pl.failed_cpu);
+			other_hypervisor(pl.failed_cpu);
 		else
 			plinth_fail(ret,
 				    "processor %d could not enter the core (error %d), so all are "
