@@ -102,7 +102,7 @@ head -c %(bytes)d /dev/urandom >www/big
 xorriso -as mkisofs -quiet -o ipxe.iso -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table iso
 mkfifo requests
 $busybox httpd -f -vv -p 127.0.0.1:8080 -h www >requests 2>&1 &
-plinth run --device /dev/%(device)s --firmware seabios --cdrom ipxe.iso --net user,mac=%(mac)s </dev/null &
+plinth run --device /dev/%(device)s --firmware seabios --cdrom ipxe.iso --net user,mac=%(mac)s,bimodal=%(bimodal)s </dev/null &
 vm=$!
 # Debian's iPXE cannot turn a machine off.
 while IFS= read -r line; do
@@ -117,8 +117,9 @@ printf '\nstatus %%d\n' $? # the console may have stopped within a line
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_ipxe(lab, device):
-    """Debian's iPXE from a CD: DHCP, 1 MiB by HTTP, and a script from there."""
-    out = lab.sh(IPXE % {"setup": DEVICES[device], "device": device, "bytes": 1 << 20, "mac": MAC},
+    """Debian's iPXE from a CD: DHCP, 1 MiB by HTTP, and a script from there. On one of the two the adapter is bimodal."""
+    out = lab.sh(IPXE % {"setup": DEVICES[device], "device": device, "bytes": 1 << 20, "mac": MAC,
+                         "bimodal": "on" if device == "plinth" else "off"},
                  packages="ipxe isolinux syslinux-common xorriso", cpus=2, timeout=900).check()
     assert re.search(r"^status 12$", out, re.MULTILINE)
     assert f"{1 << 20} bytes" in out

@@ -28,6 +28,28 @@ static int setup(void **state)
 	return 0;
 }
 
+/* By which systems tell drives apart: each place has a serial number of its own. */
+static void serial_numbers(void **state)
+{
+	uint16_t id[256];
+
+	(void)state;
+	for (unsigned int n = 0; n < 4; n++) {
+		const unsigned int base = n / 2 ? 0x170 : 0x1f0;
+		const char digit = (char)('1' + n);
+
+		if (n)
+			add_disk(n);
+		out8(base + 6, n % 2 ? 0xf0 : 0xe0);
+		out8(base + 7, 0xec); /* IDENTIFY DEVICE */
+		for (unsigned int i = 0; i < 256; i++)
+			id[i] = (uint16_t)bench_in(&b, base, 2);
+		/* Words 10 to 19, the first of two characters in the high byte: "PL00001". */
+		assert_int_equal(id[10], 'P' << 8 | 'L');
+		assert_int_equal(id[13], digit << 8 | ' ');
+	}
+}
+
 static uint32_t config(unsigned int off, unsigned int size)
 {
 	return pci_function_read(&b.ide.fn, off, size);
@@ -872,6 +894,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(identity, setup, teardown),
+		cmocka_unit_test_setup_teardown(serial_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(writable_bits, setup, teardown),
 		cmocka_unit_test_setup_teardown(decoding, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_channel, setup_empty, teardown),

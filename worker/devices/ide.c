@@ -754,10 +754,16 @@ static const char *name(const char *configured, const char *otherwise)
 	return configured ? configured : otherwise;
 }
 
-static int attach(struct ata_drive *d, enum ata_kind kind, struct block *blk,
-		  const struct ide_drive_config *config, const char *model)
+/* Unless it is configured, a drive's serial number is its place's: systems name drives by it. */
+static int attach(struct ide *ide, unsigned int channel, unsigned int unit, enum ata_kind kind,
+		  struct block *blk, const struct ide_drive_config *config, const char *model)
 {
 	static const struct ide_drive_config defaults;
+	static const char *const serials[IDE_CHANNELS][IDE_UNITS] = {
+		{ "PL00001", "PL00002" },
+		{ "PL00003", "PL00004" },
+	};
+	struct ata_drive *d = place(ide, channel, unit);
 
 	if (!d)
 		return -EINVAL;
@@ -765,8 +771,8 @@ static int attach(struct ata_drive *d, enum ata_kind kind, struct block *blk,
 		return -EBUSY;
 	if (!config)
 		config = &defaults;
-	ata_plug(d, kind, blk, name(config->model, model), name(config->serial, "PL00001"),
-		 name(config->firmware, "1.0"));
+	ata_plug(d, kind, blk, name(config->model, model),
+		 name(config->serial, serials[channel][unit]), name(config->firmware, "1.0"));
 	return 0;
 }
 
@@ -777,13 +783,13 @@ int ide_attach_disk(struct ide *ide, unsigned int channel, unsigned int unit, st
 		return -ENXIO;
 	if (blk->size / ATA_SECTOR >= ATA_ADDR_48)
 		return -EFBIG;
-	return attach(place(ide, channel, unit), ATA_DISK, blk, config, "PLINTH DISK");
+	return attach(ide, channel, unit, ATA_DISK, blk, config, "PLINTH DISK");
 }
 
 int ide_attach_cdrom(struct ide *ide, unsigned int channel, unsigned int unit, struct block *blk,
 		     const struct ide_drive_config *config)
 {
-	return attach(place(ide, channel, unit), ATA_CDROM, blk, config, "PLINTH CD-ROM");
+	return attach(ide, channel, unit, ATA_CDROM, blk, config, "PLINTH CD-ROM");
 }
 
 int ide_change_disc(struct ide *ide, unsigned int channel, unsigned int unit, struct block *blk)

@@ -80,7 +80,7 @@ struct ide {
 	struct msi_port msi;				 /* of those */
 };
 
-/* What a drive calls itself. NULL takes a default; longer strings are cut. ASCII. */
+/* What a drive calls itself. NULL takes a default, the serial number's by place; longer strings are cut. ASCII. */
 struct ide_drive_config {
 	const char *model;    /* 40 characters */
 	const char *serial;   /* 20 */
