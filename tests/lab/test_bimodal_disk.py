@@ -52,7 +52,10 @@ def kexec(initrd):
 
 
 def phase(name):
-    """What the child does in each of its kernels: who has its disks, what is on them, fio with verification and flushes."""
+    """
+    What the child does in each of its kernels: who has its disks, what is on them, who has its adapter and a download by
+    it, fio with verification and flushes.
+    """
     return rf"""
         echo "== {name}"
         in_child "mkdir -p /dev/shm; mount -t tmpfs tmpfs /dev/shm; cat /proc/cmdline; \
@@ -61,6 +64,10 @@ def phase(name):
                   echo who \$(basename \$(readlink /sys/bus/pci/devices/0000:00:01.1/driver)) \
                   \$(findmnt -no SOURCE /) \$data"
         in_child "[ ! -f /sums ] || sha256sum -c /sums"
+        in_child "modprobe -a tulip virtio_net; for n in /sys/class/net/e*; do n=\${{n##*/}}; \
+                  ip addr add 10.0.2.15/24 dev \$n; ip link set \$n up; done; \
+                  echo net \$(basename \$(readlink /sys/bus/pci/devices/0000:00:03.0/driver)) \
+                  \$(curl -s http://10.0.2.2:8080/file | sha256sum)"
         in_child "{FIO} --fsync=16 {JOBS.replace("PHASE", name)} | grep -E 'err=|READ|WRITE|verify|bad'"
         in_child "head -c 1000000 /dev/urandom >/file; sync; echo 3 >/proc/sys/vm/drop_caches; \
                   sha256sum /file /dev/data >/sums; sed 's/^/now /' /sums"
@@ -68,15 +75,22 @@ def phase(name):
     """
 
 
-@pytest.mark.parametrize("device", DEVICES[:1], ids=name_of)
+@pytest.mark.parametrize("device", DEVICES, ids=name_of)
 def test_boots_and_kexecs(lab, device):
     """
     SeaBIOS and GRUB read the disk as ever; Debian has it by virtio_blk, from an initramfs with the module. By kexec to
-    ata_piix, with an initramfs without, and back. What was written in one mode is read in the other.
+    ata_piix, with an initramfs without, and back. What was written in one mode is read in the other. The adapter goes
+    with the disks: virtio_net, tulip, virtio_net.
     """
+    if not lab.long:
+        pytest.skip("--long: an initramfs and three boots of Debian's take ten minutes")
     out = lab.sh(INSTALL + script(device, rf"""
         truncate -s 32M data.img
-        start --cpus 2 --net none --disk /dev/vdd,format=raw,bimodal=on --disk data.img,bimodal=on
+        mkdir www
+        head -c 300000 /dev/urandom >www/file
+        echo "sent $(sha256sum <www/file)"
+        /usr/lib/plinth-lab/busybox httpd -p 127.0.0.1:8080 -h www
+        start --cpus 2 --net user,bimodal=on --disk /dev/vdd,format=raw,bimodal=on --disk data.img,bimodal=on
         expect "GRUB: menu"
         expect "job control turned off"
         {phase("fast")}
@@ -96,6 +110,9 @@ def test_boots_and_kexecs(lab, device):
     part = sections(out)
     assert re.findall(r"^who (.*?)\r?$", out, re.MULTILINE) == [
         "plinth_bimodal_disk /dev/vda1 vdb", "ata_piix /dev/sda1 sdb", "plinth_bimodal_disk /dev/vda1 vdb"]
+    sent = re.search(r"^sent ([0-9a-f]{64})", out, re.MULTILINE).group(1)
+    assert re.findall(r"^net (\S+) (\S+)", out, re.MULTILINE) == [
+        ("plinth_bimodal_nic", sent), ("tulip", sent), ("plinth_bimodal_nic", sent)]
     for name in ("fast", "legacy", "again"):
         for block in BLOCKS:
             assert re.search(rf"^{name}-{block}: \(groupid=\d+, jobs=1\): err= 0:", part[name], re.MULTILINE)
