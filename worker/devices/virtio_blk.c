@@ -4,55 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "worker/devices/iov.h"
 #include "worker/devices/virtio_blk.h"
 
 #define HEADER	    sizeof(struct virtio_blk_outhdr)
 #define RANGE	    sizeof(struct virtio_blk_discard_write_zeroes)
 #define RANGE_MAX   (BLOCK_RANGE_MAX / VIRTIO_BLK_SECTOR)
 #define STATUS_SEGS 2 /* of a chain, for header and status */
-
-/* ---- buffers ---- */
-
-static size_t iov_length(const struct iovec *iov, unsigned int n)
-{
-	size_t len = 0;
-
-	for (unsigned int i = 0; i < n; i++)
-		len += iov[i].iov_len;
-	return len;
-}
-
-/* Moves the first @len bytes, which there are, to @buf. Returns how many vectors have gone. */
-static unsigned int iov_take(struct iovec *iov, void *buf, size_t len)
-{
-	uint8_t *to = buf;
-	unsigned int i = 0;
-
-	while (len) {
-		const size_t part = iov[i].iov_len < len ? iov[i].iov_len : len;
-
-		memcpy(to, iov[i].iov_base, part);
-		to += part;
-		len -= part;
-		iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
-		iov[i].iov_len -= part;
-		i += !iov[i].iov_len;
-	}
-	return i;
-}
-
-static void iov_fill(const struct iovec *iov, const void *from, size_t len)
-{
-	const uint8_t *p = from;
-
-	for (; len; iov++) {
-		const size_t part = iov->iov_len < len ? iov->iov_len : len;
-
-		memcpy(iov->iov_base, p, part);
-		p += part;
-		len -= part;
-	}
-}
 
 /* ---- slots ---- */
 
@@ -229,7 +187,7 @@ static void range(struct virtio_blk_request *r, enum block_op op, struct iovec *
 		refuse(r, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	iov_take(out, &d, RANGE);
+	iov_copy(out, outs, &d, RANGE);
 	if (d.flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0u)) {
 		refuse(r, VIRTIO_BLK_S_UNSUPP);
 		return;
@@ -280,7 +238,8 @@ static void begin(struct virtio_blk_request *r, unsigned int queue)
 		refuse(r, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	outs = iov_take(out, &h, HEADER);
+	iov_copy(out, c->outs, &h, HEADER);
+	outs = iov_skip(out, HEADER);
 	out += outs;
 	outs = c->outs - outs;
 	switch (h.type) {

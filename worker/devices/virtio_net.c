@@ -2,6 +2,7 @@
 /* A virtio network device. With VIRTIO_F_VERSION_1 the header has always its 12 bytes (5.1.6). */
 #include <string.h>
 
+#include "worker/devices/iov.h"
 #include "worker/devices/virtio_net.h"
 
 #define HEADER sizeof(struct virtio_net_hdr_v1)
@@ -10,54 +11,6 @@
 
 #define ROW	   2 /* so many batches after another, and a queue is polled ... */
 #define POLL_LEAST 2 /* ... for as long as there are so many frames each time */
-
-static size_t iov_length(const struct iovec *iov, unsigned int n)
-{
-	size_t len = 0;
-
-	for (unsigned int i = 0; i < n; i++)
-		len += iov[i].iov_len;
-	return len;
-}
-
-/* Takes @len bytes, which there are, off the front. Returns how many vectors have gone. */
-static unsigned int iov_skip(struct iovec *iov, size_t len)
-{
-	unsigned int i = 0;
-
-	while (len && iov[i].iov_len <= len)
-		len -= iov[i++].iov_len;
-	if (len) {
-		iov[i].iov_base = (uint8_t *)iov[i].iov_base + len;
-		iov[i].iov_len -= len;
-	}
-	return i;
-}
-
-static void iov_fill(const struct iovec *iov, const uint8_t *from, size_t len)
-{
-	for (; len; iov++) {
-		const size_t part = iov->iov_len < len ? iov->iov_len : len;
-
-		memcpy(iov->iov_base, from, part);
-		from += part;
-		len -= part;
-	}
-}
-
-/* At most @len bytes. Returns how many there were. */
-static size_t iov_copy(const struct iovec *iov, unsigned int n, uint8_t *to, size_t len)
-{
-	size_t done = 0;
-
-	for (unsigned int i = 0; i < n && done < len; i++) {
-		const size_t part = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
-
-		memcpy(to + done, iov[i].iov_base, part);
-		done += part;
-	}
-	return done;
-}
 
 /* ---- flows: which pair a frame that arrives is for ---- */
 
@@ -167,7 +120,7 @@ static size_t transmit(struct virtio_net *n, unsigned int pair, struct virtq_cha
 		n->stats.tx_dropped++;
 		return 0;
 	}
-	iov_copy(chain->iov, chain->outs, (uint8_t *)&todo, sizeof(todo));
+	iov_copy(chain->iov, chain->outs, &todo, sizeof(todo));
 	if (!header_good(n, &todo, len - HEADER)) {
 		n->stats.tx_dropped++;
 		return 0;
@@ -353,7 +306,7 @@ bool virtio_net_receive(struct virtio_net *n, const struct virtio_net_hdr *todo,
 	if (todo)
 		memcpy(&header, todo, sizeof(*todo));
 	header.num_buffers = (uint16_t)used;
-	iov_fill(first.iov + first.outs, (const uint8_t *)&header, HEADER);
+	iov_fill(first.iov + first.outs, &header, HEADER);
 	iov_fill(first.iov + first.outs + iov_skip(first.iov + first.outs, HEADER), frame, part);
 	virtq_put(q, 0, first.head, (uint32_t)(HEADER + part));
 	virtq_publish(q, used);
