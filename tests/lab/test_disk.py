@@ -71,8 +71,8 @@ REBOOT = r"""
 def test_debian_from_its_disk(lab, device):
     """
     Four processors, from the MBR to a login; the root file system is written and read. A reboot, through the firmware
-    to a login again (on stock KVM with --long). The power button, which systemd heeds: the worker ends with status 0, and the file system is as
-    it should be.
+    to a login again (on stock KVM with --long). The power button, which systemd heeds: the worker ends with status 0,
+    and the file system is as it should be.
     """
     reboots = lab.long or device.path == "/dev/plinth"
     out = lab.sh(script(device, rf"""
