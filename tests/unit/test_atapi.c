@@ -258,9 +258,9 @@ static void no_disc(void **state)
 
 static void unknown_packets(void **state)
 {
-	static const uint8_t known[] = { 0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25,
-					 0x28, 0x2b, 0x42, 0x43, 0x46, 0x4a, 0x51, 0x52,
-					 0x55, 0x5a, 0xa8, 0xad, 0xbb, 0xbd, 0xbe };
+	static const uint8_t known[] = { 0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x28,
+					 0x2b, 0x42, 0x43, 0x44, 0x46, 0x4a, 0x51, 0x52, 0x55,
+					 0x5a, 0xa8, 0xad, 0xb9, 0xbb, 0xbd, 0xbe };
 
 	(void)state;
 	be_ready();
@@ -524,6 +524,57 @@ static void read_cd_parts(void **state)
 	bench_run(&b);
 	assert_int_equal(in8(BM + 2), IDE_BM_INTR);
 	assert_memory_equal(b.mem + 0x20000, frame, sizeof(frame));
+}
+
+/* The same by minutes, seconds and frames: block 0 is at 00:02:00, and the end is not read. */
+static void read_cd_msf(void **state)
+{
+	uint8_t frames[2 * 2352];
+
+	(void)state;
+	be_ready();
+	assert_int_equal(PACKET(0xbe, 0, 0, 0, 0, 74, 0, 0, 2, 0xf8), 0x50);
+	memcpy(frames, reply, sizeof(frames));
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 2, 74, 0, 3, 1, 0xf8), 0x50);
+	assert_int_equal(reply_len, sizeof(frames));
+	assert_memory_equal(reply, frames, sizeof(frames));
+	assert_int_equal(PACKET(0xb9, 0x08, 0, 0, 2, 0, 0, 5, 74, 0x10), 0x50);
+	expect_blocks(0, 299);
+	/* Nothing is no error; backwards, outside of the disc and times that are none are. */
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 3, 0, 0, 3, 0, 0xf8), 0x50);
+	assert_int_equal(reply_len, 0);
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 3, 1, 0, 3, 0, 0xf8), 0x51);
+	expect_sense(5, 0x24, 0);
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 60, 0, 0, 61, 0, 0xf8), 0x51);
+	expect_sense(5, 0x24, 0);
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 2, 0, 0, 2, 75, 0xf8), 0x51);
+	expect_sense(5, 0x24, 0);
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 1, 74, 0, 2, 1, 0xf8), 0x51);
+	expect_sense(5, 0x21, 0); /* the lead-in */
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 2, 0, 0, 10, 1, 0xf8), 0x51);
+	expect_sense(5, 0x21, 0);
+	assert_int_equal(PACKET(0xb9, 0, 0, 0xff, 59, 74, 0xff, 59, 74, 0xf8), 0x50);
+	assert_int_equal(PACKET(0xb9, 0, 0, 0, 2, 0, 0xff, 59, 74, 0xf8), 0x51);
+	expect_sense(5, 0x21, 0);
+	assert_int_equal(PACKET(0xb9, 0x04, 0, 0, 2, 0, 0, 2, 1, 0x10), 0x51);
+	expect_sense(5, 0x64, 0);
+}
+
+/* Which mode a block has, and where it is; in either form. */
+static void read_header(void **state)
+{
+	(void)state;
+	be_ready();
+	assert_int_equal(PACKET(0x44, 0, 0, 0, 1, 2, 0, 0, 8), 0x50);
+	assert_int_equal(reply_len, 8);
+	assert_memory_equal(reply, "\1\0\0\0\0\0\1\2", 8);
+	assert_int_equal(PACKET(0x44, 2, 0, 0, 1, 2, 0, 1, 0), 0x50);
+	assert_int_equal(reply_len, 8);
+	assert_memory_equal(reply, "\1\0\0\0\0\0\5\41", 8); /* 258 + 150 frames */
+	assert_int_equal(PACKET(0x44, 0, 0, 0, 1, 2, 0, 0, 1), 0x50);
+	assert_int_equal(reply_len, 1);
+	assert_int_equal(PACKET(0x44, 0, 0, 0, 2, 0x58, 0, 0, 8), 0x51);
+	expect_sense(5, 0x21, 0);
 }
 
 /* ------------------------------------------------------------------ what is on the disc */
@@ -808,6 +859,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(read_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(raw_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(read_cd_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(read_cd_msf, setup, teardown),
+		cmocka_unit_test_setup_teardown(read_header, setup, teardown),
 		cmocka_unit_test_setup_teardown(read_toc, setup, teardown),
 		cmocka_unit_test_setup_teardown(configuration, setup, teardown),
 		cmocka_unit_test_setup_teardown(dvd, setup, teardown),

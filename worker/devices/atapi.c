@@ -405,11 +405,10 @@ static void read_frames(struct ata_drive *d)
 		   frames_read);
 }
 
-/* MMC-3, 6.1.20: which parts of a sector's frame */
-static void read_cd(struct ata_drive *d)
+/* MMC-3, 6.1.20: which parts of the frames of @n sectors */
+static void read_parts(struct ata_drive *d, uint32_t lba, uint32_t n)
 {
 	const uint8_t *p = d->cd.packet;
-	uint32_t lba = get32(&p[2]), n = get32(&p[5]) & 0xffffff;
 	uint8_t type = p[1] >> 2 & 7, want = p[9] & 0xf8;
 
 	if (p[9] & 0x06 || p[10] & 0x07 || type > 5) {
@@ -433,6 +432,45 @@ static void read_cd(struct ata_drive *d)
 		d->cd.frames = n;
 		read_frames(d);
 	}
+}
+
+static void read_cd(struct ata_drive *d)
+{
+	const uint8_t *p = d->cd.packet;
+
+	read_parts(d, get32(&p[2]), get32(&p[5]) & 0xffffff);
+}
+
+/* The frame at minute, second and frame @p, from the lead-in's start on. False: there is no such time. */
+static bool get_msf(const uint8_t *p, uint32_t *frame)
+{
+	*frame = (p[0] * 60u + p[1]) * 75 + p[2];
+	return p[1] < 60 && p[2] < 75;
+}
+
+/* MMC-3, 6.1.21: up to, and not with, the sector at the second address */
+static void read_cd_msf(struct ata_drive *d)
+{
+	uint32_t start, end;
+
+	if (!get_msf(&d->cd.packet[3], &start) || !get_msf(&d->cd.packet[6], &end) || end < start)
+		invalid_field(d);
+	else
+		read_parts(d, start - LEAD_IN, end - start);
+}
+
+/* SFF-8020i, 10.8.13: every sector is of mode 1 */
+static void read_header(struct ata_drive *d)
+{
+	const uint8_t *p = d->cd.packet;
+	uint32_t lba = get32(&p[2]);
+
+	if (!on_disc(d, lba, 1))
+		return;
+	memset(d->buf, 0, 8);
+	d->buf[0] = 1;
+	put_address(&d->buf[4], lba, p[1] & 0x02);
+	reply(d, 8, get16(&p[7]));
 }
 
 static void seek(struct ata_drive *d)
@@ -1054,6 +1092,7 @@ static const struct packet_command commands[256] = {
 	[0x2b] = { seek, DISC },
 	[0x42] = { read_sub_channel, DISC },
 	[0x43] = { read_toc, DISC },
+	[0x44] = { read_header, DISC },
 	[0x46] = { get_configuration, ANYTIME },
 	[0x4a] = { get_event_status, ANYTIME },
 	[0x51] = { read_disc_information, DISC },
@@ -1062,6 +1101,7 @@ static const struct packet_command commands[256] = {
 	[0x5a] = { mode_sense_10, 0 },
 	[0xa8] = { read_12, DISC },
 	[0xad] = { read_dvd_structure, DISC },
+	[0xb9] = { read_cd_msf, DISC },
 	[0xbb] = { set_cd_speed, 0 },
 	[0xbd] = { mechanism_status, 0 },
 	[0xbe] = { read_cd, DISC },
