@@ -695,13 +695,30 @@ const struct device_ops ide_ctl_ops = { .read = ctl_read, .write = ctl_write };
 
 /* ------------------------------------------------------------------ the function */
 
-static void init_function(struct pci_function *fn)
+void ide_mastership(struct ide *ide)
+{
+	for (unsigned int i = 0; i < IDE_CHANNELS; i++) {
+		settle(&ide->channel[i]);
+		collect(&ide->channel[i]);
+	}
+}
+
+static void config_written(struct pci_function *fn, unsigned int off, unsigned int size)
+{
+	if (off <= PCI_COMMAND && off + size > PCI_COMMAND)
+		ide_mastership(fn->dev);
+}
+
+static void init_function(struct ide *ide)
 {
 	static const struct pci_ids ids = {
 		.vendor = 0x8086, .device = 0x7111, .class_code = 0x010180, .revision = 0x01
 	};
+	struct pci_function *fn = &ide->fn;
 
 	pci_function_init(fn, &ids);
+	fn->dev = ide;
+	fn->written = config_written;
 	pci_function_set_bar(fn, IDE_BM_BAR, PCI_BAR_IO, IDE_BM_PORTS);
 	/*
 	 * The part has zeroes in bits 16 to 31, as an I/O base may (PCI 3.0, 6.2.5.1). SeaBIOS takes
@@ -730,7 +747,7 @@ void ide_init(struct ide *ide, const struct dev_clock *clk, const struct dma *dm
 {
 	memset(ide, 0, sizeof(*ide));
 	ide->dma = dma;
-	init_function(&ide->fn);
+	init_function(ide);
 	for (unsigned int i = 0; i < IDE_CHANNELS; i++) {
 		struct ide_channel *ch = &ide->channel[i];
 

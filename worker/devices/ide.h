@@ -127,6 +127,9 @@ void ide_reset(struct ide *ide);
 bool ide_idle(const struct ide *ide);
 bool ide_drive_idle(const struct ide *ide, unsigned int channel, unsigned int unit);
 
+/* For ide_bimodal.c: PCICMD was written. Bus masters that were started without mastership go on if they have it now. */
+void ide_mastership(struct ide *ide);
+
 /* The counters of a drive; NULL if there is none. */
 const struct ata_stats *ide_stats(const struct ide *ide, unsigned int channel, unsigned int unit);
 

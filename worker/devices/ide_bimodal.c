@@ -151,12 +151,15 @@ static void config_written(struct pci_function *fn, unsigned int off, unsigned i
 {
 	struct ide *ide = fn->dev;
 
-	if (is_register(off))
+	if (is_register(off)) {
 		register_written(ide, off, size);
-	else if (covers(off, size, IDE_UDMACTL))
+	} else if (covers(off, size, IDE_UDMACTL)) {
 		control_written(ide);
-	else if (covers(off, size, PCI_COMMAND))
-		ide_doorbells(ide); /* mastership may have come back */
+	} else if (covers(off, size, PCI_COMMAND)) {
+		/* Mastership may have come back, to either mode. */
+		ide_mastership(ide);
+		ide_doorbells(ide);
+	}
 }
 
 /* ---- the rest of the function ---- */
