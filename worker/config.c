@@ -117,6 +117,15 @@ static int config_bad_type(const char *where, const char *wanted)
 	return -EINVAL;
 }
 
+/* A key that has come before, in the same object. */
+static int config_check_once(const char *where, const cJSON *object, const cJSON *item)
+{
+	if (cJSON_GetObjectItemCaseSensitive(object, item->string) == item)
+		return 0;
+	diag_error("%s is there twice: remove one", where);
+	return -EINVAL;
+}
+
 static int config_disk_member(struct option_disk *d, const char *where, const cJSON *item)
 {
 	if (strcmp(item->string, "readonly") == 0) {
@@ -151,9 +160,10 @@ static int config_disk(struct options *o, bool cdrom, struct config_walk *w, con
 	cJSON_ArrayForEach(item, object)
 	{
 		walk_next(w);
-		walk_where(w, item->string, where);
+		ret = config_check_once(walk_where(w, item->string, where), object, item);
 		walk_to_value(w);
-		ret = config_disk_member(d, where, item);
+		if (!ret)
+			ret = config_disk_member(d, where, item);
 		if (ret)
 			return ret;
 		w->at = walk_value(w->at);
@@ -204,9 +214,11 @@ static int config_net(struct options *o, struct config_walk *w, const cJSON *obj
 		if (ret)
 			return ret;
 		walk_next(w);
-		walk_where(w, item->string, where);
+		ret = config_check_once(walk_where(w, item->string, where), object, item);
 		walk_to_value(w);
 		inner = *w;
+		if (ret)
+			return ret;
 		if (cJSON_IsArray(item) && strcmp(item->string, "hostfwd") == 0) {
 			ret = config_forwards(n, &inner, item);
 		} else if (!cJSON_IsString(item)) {
@@ -323,10 +335,8 @@ static int config_member(struct options *o, struct config_walk *w, const cJSON *
 	size_t key;
 
 	walk_where(w, item->string, where);
-	if (cJSON_GetObjectItemCaseSensitive(object, item->string) != item) {
-		diag_error("%s is there twice: remove one", where);
+	if (config_check_once(where, object, item))
 		return -EINVAL;
-	}
 	for (key = 0; key < CONFIG_KEYS; key++) {
 		if (strcmp(config_keys[key].key, item->string) == 0)
 			break;

@@ -349,6 +349,15 @@ static void test_bad_config(void **state)
 	bad_config("{ \"reboot\": \"yes\" }", "vm.json:1: reboot: give true or false");
 	bad_config("{ \"stats\": 1 }", "vm.json:1: stats: give true, false or a file's name");
 	bad_config("{ \"cpus\": 1,\n\"cpus\": 2 }", "vm.json:2: cpus is there twice");
+	bad_config("{ \"disk\": { \"file\": \"a\",\n\"bus\": \"ide0.0\",\n\"bus\": \"ide0.1\" } }",
+		   "vm.json:3: bus is there twice");
+	bad_config("{ \"disk\": { \"file\": \"a\", \"readonly\": true,\n\"readonly\": false } }",
+		   "vm.json:2: readonly is there twice");
+	bad_config("{ \"kernel\": \"k\", \"net\": [ { \"type\": \"none\",\n"
+		   "\"mac\": \"02:00:00:00:00:01\",\n\"mac\": \"02:00:00:00:00:02\" } ] }",
+		   "vm.json:3: mac is there twice");
+	bad_config("{ \"kernel\": \"k\", \"net\": { \"type\": \"none\",\n\"type\": \"user\" } }",
+		   "vm.json:2: type is there twice");
 	bad_config("{ \"memory\": \"lots\" }", "vm.json:1: memory lots is not a size");
 	bad_config("{ \"memory\": \"1M\" }", "vm.json:1: memory 1M is out of range");
 	bad_config("{ \"disk\": 5 }",
