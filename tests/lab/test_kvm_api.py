@@ -14,10 +14,11 @@ DEVICES = {
 }
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_kvm_api(lab, device):
-    """Every check passes, and all of them were made."""
-    result = lab.sh(DEVICES[device], cpus=2)
+@pytest.mark.parametrize("device, clock", [("kvm", ""), ("plinth", ""), ("plinth", "tsc=unstable")],
+                         ids=["kvm", "plinth", "plinth-without-tsc"])
+def test_kvm_api(lab, device, clock):
+    """Every check passes, and all of them were made; a child's clock is another one where the root's is not the TSC."""
+    result = lab.sh(DEVICES[device], cpus=2, append=clock)
     failed = [line for line in result.out.splitlines() if line.startswith("FAIL")]
     assert not failed, f"logs are in {result.folder}"
     lines = result.check().splitlines()

@@ -318,7 +318,8 @@ Variant = collections.namedtuple("Variant", "cpu append levels")
     Variant("EPYC", "", 4),
     Variant("max,-pdpe1gb,-smap,-smep", "no5lvl", 4),
     Variant("max", "nokaslr nosmp", 5),
-], ids=["4-levels", "without-gbpages-smap-smep", "5-levels-one-cpu-no-kaslr"])
+    Variant("max", "tsc=unstable", 5),
+], ids=["4-levels", "without-gbpages-smap-smep", "5-levels-one-cpu-no-kaslr", "clock-is-not-the-tsc"])
 def test_kernel_variants(lab, variant):
     """The core launches whatever the paging depth, page sizes, number of processors and place of the kernel."""
     out = lab.sh(PATH + """

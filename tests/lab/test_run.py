@@ -219,7 +219,7 @@ def test_stop_meets_reset(lab, device, tmp_path):
             wait $!
             echo "status $?"
         done
-    """.replace("DEVICE", device.path)), put=[resetting_kernel(tmp_path / "reset")], cpus=2, timeout=120).check()
+    """.replace("DEVICE", device.path)), put=[resetting_kernel(tmp_path / "reset")], cpus=2).check()
     assert out == "status 12\n" * 30
 
 
