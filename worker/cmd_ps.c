@@ -37,14 +37,18 @@ static void ps_add(cJSON *list, const char *name)
 	int fd = control_connect(name);
 	cJSON *item = NULL;
 	char *text;
+	int ret;
 
 	if (fd == -ECONNREFUSED)
 		control_sweep(name);
 	if (fd < 0)
 		return;
-	if (control_ask(fd, name, CONTROL_INFO, &text) == 0) {
+	ret = control_ask(fd, CONTROL_INFO, &text);
+	if (!ret) {
 		item = cJSON_Parse(text);
 		free(text);
+	} else if (ret != -EPIPE) {
+		control_explain(name, ret);
 	}
 	if (cJSON_IsObject(item))
 		cJSON_AddItemToArray(list, item);

@@ -54,19 +54,29 @@ static int stats_parse(struct stats *s, int argc, char **argv)
 	return -EINVAL;
 }
 
-static int stats_print(const struct stats *s, int fd)
+/*
+ * Prints once. Returns 0, or a negative errno after having said why; 1 if the machine, of which something has been printed
+ * (@again), has ended.
+ */
+static int stats_print(const struct stats *s, int fd, bool again)
 {
 	char *text;
-	int ret = control_ask(fd, s->name, CONTROL_STATS, &text);
+	int ret = control_ask(fd, CONTROL_STATS, &text);
 
 	if (ret)
-		return ret;
+		return ret == -EPIPE && again ? 1 : control_explain(s->name, ret);
+	if (again && !s->json)
+		fputs(isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n", stdout);
 	if (s->json)
 		puts(text);
 	else if (json_print(stdout, text))
-		ret = -EPROTO;
+		ret = control_explain(s->name, -EPROTO);
 	free(text);
-	return fflush(stdout) ? -errno : ret;
+	if (fflush(stdout) == 0)
+		return ret;
+	ret = -errno;
+	diag_error("cannot write to standard output: %s", strerror(-ret));
+	return ret;
 }
 
 static int stats(const struct stats *s)
@@ -76,15 +86,12 @@ static int stats(const struct stats *s)
 
 	if (fd < 0)
 		return CMD_ERROR;
-	ret = stats_print(s, fd);
+	ret = stats_print(s, fd, false);
 	/* Nothing is said without being asked: what can be read is the end. */
-	while (!ret && s->watch && poll(&pfd, 1, STATS_PERIOD_MS) == 0) {
-		if (!s->json)
-			fputs(isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n", stdout);
-		ret = stats_print(s, fd);
-	}
+	while (!ret && s->watch && poll(&pfd, 1, STATS_PERIOD_MS) == 0)
+		ret = stats_print(s, fd, true);
 	close(fd);
-	return ret ? CMD_ERROR : CMD_OK;
+	return ret < 0 ? CMD_ERROR : CMD_OK;
 }
 
 int cmd_stats(int argc, char **argv)

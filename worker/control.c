@@ -185,7 +185,7 @@ int control_connect_or_say(const char *name)
 	return fd;
 }
 
-int control_ask(int fd, const char *name, enum control_type type, char **json)
+int control_ask(int fd, enum control_type type, char **json)
 {
 	char *text = malloc(CONTROL_PAYLOAD_MAX + 1);
 	size_t length;
@@ -201,7 +201,14 @@ int control_ask(int fd, const char *name, enum control_type type, char **json)
 		return 0;
 	}
 	free(text);
-	if (ret == 0 || ret == -EPIPE || ret == -ECONNRESET)
+	if (ret == 0 || ret == -ECONNRESET)
+		return -EPIPE;
+	return ret < 0 ? ret : -EPROTO;
+}
+
+int control_explain(const char *name, int ret)
+{
+	if (ret == -EPIPE)
 		diag_error("the machine '%s' has just ended", name);
 	else if (ret == -EAGAIN)
 		diag_error("the machine '%s' does not answer: end it with kill", name);
@@ -209,5 +216,5 @@ int control_ask(int fd, const char *name, enum control_type type, char **json)
 		diag_error(
 			"the machine '%s' gives an answer that is none: is it of another version?",
 			name);
-	return ret < 0 ? ret : -EPROTO;
+	return ret;
 }

@@ -99,7 +99,13 @@ int control_send(int fd, enum control_type type, const void *payload, size_t len
  */
 int control_receive(int fd, void *payload, size_t *length);
 
-/* Asks for a JSON text. Returns 0, with the text to be freed by the caller, or a negative errno after having said why. */
-int control_ask(int fd, const char *name, enum control_type type, char **json);
+/*
+ * Asks for a JSON text. Returns 0, with the text to be freed by the caller, or a negative errno: -EPIPE if the machine has
+ * ended, -EAGAIN if it does not answer, others for an answer that is none.
+ */
+int control_ask(int fd, enum control_type type, char **json);
+
+/* Says of the machine @name what control_ask() has failed of, and returns that. */
+int control_explain(const char *name, int ret);
 
 #endif

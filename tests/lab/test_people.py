@@ -60,6 +60,17 @@ def test_commands(lab, device):
         plinth stats --json web
         echo "== text"
         plinth stats web
+        echo "== full"
+        plinth stats web >/dev/full; echo "status $?"
+        echo "== watch"
+        mkfifo watched
+        plinth stats --watch --json web >watched &
+        watcher=$!
+        exec 7<watched
+        for n in 1 2; do
+            IFS= read -r line <&7
+            printf '%s\n' "$line"
+        done
         echo "== console"
         mkfifo typed
         plinth console web <typed >seen &
@@ -78,6 +89,8 @@ def test_commands(lab, device):
         echo "== stop"
         plinth stop --force web; echo "status $?"
         wait %1; echo "run $?"
+        cat <&7 >/dev/null
+        wait $watcher; echo "watched $?"
         cat web.err
         grep -c '^vp ' counted
         echo "== gone"
@@ -100,14 +113,19 @@ def test_commands(lab, device):
         "plinth: a machine called 'web' is running: give this one another --name", "status 1"]
     stats = json.loads(part["stats"])
     assert len(stats["vps"]) == 2 and stats["vps"][0]["exits"]["io"] > 100
-    assert stats["disks"][0]["bus"] == "ide0.0" and stats["disks"][0]["read"]["failed"] == 0
+    disk = stats["disks"][0]
+    assert disk["bus"] == "ide0.0" and disk["target"] == "disk"
+    assert set(disk["read"]) == {"requests", "failed", "bytes", "mean_ns", "max_ns"}
     assert stats["nets"][0]["mac"] == "02:00:00:00:00:07"
     assert "io: " in part["text"] and "bus: ide0.0" in part["text"]
+    assert part["full"].splitlines() == ["plinth: cannot write to standard output: No space left on device", "status 1"]
+    watched = list(map(json.loads, part["watch"].splitlines()))
+    assert len(watched) == 2 and all(a["exits"]["io"] <= b["exits"]["io"] for a, b in zip(stats["vps"], watched[1]["vps"]))
     assert "detached 0" in part["console"] and part["console"].count("typed from afar") >= 1
     assert part["button"].splitlines() == [
         "plinth: the machine 'web' still runs after 1 s: its system may not heed the power button; use --force",
         "status 1"]
-    assert part["stop"].splitlines() == ["status 0", "run 12", "2"]
+    assert part["stop"].splitlines() == ["status 0", "run 12", "watched 0", "2"]
     assert part["gone"].splitlines()[1:] == [
         "plinth: no machine called 'web' is running: see 'plinth ps'", "status 1"] * 2 + [
             "plinth: '../web' cannot be a machine's name: see 'plinth ps'", "status 1"]
