@@ -99,7 +99,7 @@ struct remote_block {
 	/* Under the platform lock. */
 	struct nbd_handle *h; /* NULL: no connection, and no attempt */
 	bool connected;	      /* requests may be sent */
-	bool lost_said;
+	bool lost_said, denied_said;
 	int watched_fd;	    /* of h, in the loop; -1: none */
 	uint32_t watched;   /* its events */
 	uint64_t try_until; /* of the attempt */
@@ -510,6 +510,19 @@ static void remote_ask_abilities(struct remote_block *n)
 	n->can_zero = libnbd.can_zero(n->h) > 0;
 }
 
+/* A server that is not there yet may come; one whose socket is closed to us does not open it by itself. */
+static void remote_explain_denied(struct remote_block *n)
+{
+	int error = libnbd.get_errno();
+
+	if (n->denied_said || (error != EACCES && error != EPERM))
+		return;
+	diag_error("the NBD server of %s cannot be reached any more: %s: open its socket to the "
+		   "user that this machine runs as",
+		   n->uri, strerror(error));
+	n->denied_said = true;
+}
+
 static void remote_connected(struct remote_block *n)
 {
 	if (!remote_is_same(n)) {
@@ -524,7 +537,7 @@ static void remote_connected(struct remote_block *n)
 	n->replays = n->journal;
 	if (n->lost_said)
 		diag_error("the NBD server of %s is back", n->uri);
-	n->lost_said = false;
+	n->lost_said = n->denied_said = false;
 }
 
 static void remote_step(struct nbd_handle *h, bool in, bool out)
@@ -644,8 +657,11 @@ static void remote_on_timer(struct loop_timer *t)
 		remote_disconnect(n);
 	try = !n->h && n->next_try <= now;
 	backend_unlock(n->host);
-	if (try)
+	if (try) {
 		h = remote_begin(n->uri);
+		if (!h)
+			remote_explain_denied(n);
+	}
 	backend_lock(n->host);
 	if (try) {
 		n->h = h;
