@@ -17,17 +17,18 @@ DRIVERS = ("crct10dif_generic", "crc64_rocksoft_generic", "sd_mod", "ata_piix", 
 # How often. What is compared by instructions comes first, and only that is asked of QEMU.
 COUNTED = {"nothing": 1, "udp_tx": 4000, "dma_4k": 2000}
 PHASES = {"ping": 500, "udp_paced": 1000, "udp_rx": 1000, "tcp_tx": 2000, "tcp_rx": 2000, "dma_64k": 500}
-PIO_PHASES = {"pio_4k": 200}
+PIO_PHASES = {"pio_4k": 200, "pio_64k": 50}
 BOOTS = 5
 
 # What QEMU's devices take for the same, counted once by tracing the same drivers: the yardstick of requirement B2.
-# By PIO, 4 KiB are 19 accesses and 8 of string instructions.
+# By PIO, 4 KiB are 19 accesses and 8 of string instructions, 64 KiB 53 and 128.
 YARDSTICK = {"ping": 10, "udp_paced": 5, "udp_tx": 5, "udp_rx": 7, "tcp_tx": 6.7, "tcp_rx": 2.5,
-             "dma_4k": 26, "dma_64k": 26, "pio_4k": 27}
+             "dma_4k": 26, "dma_64k": 26, "pio_4k": 27, "pio_64k": 181}
 WHAT = {"ping": "ping by tulip", "udp_paced": "UDP packet sent by tulip, 50 Mbit/s",
         "udp_tx": "UDP packet sent by tulip", "udp_rx": "UDP packet received by tulip",
         "tcp_tx": "TCP segment sent by tulip", "tcp_rx": "TCP segment received by tulip",
-        "dma_4k": "4 KiB read by IDE, DMA", "dma_64k": "64 KiB read by IDE, DMA", "pio_4k": "4 KiB read by IDE, PIO"}
+        "dma_4k": "4 KiB read by IDE, DMA", "dma_64k": "64 KiB read by IDE, DMA", "pio_4k": "4 KiB read by IDE, PIO",
+        "pio_64k": "64 KiB read by IDE, PIO"}
 
 ROWS = [Row(f"exits_{phase}", what, "port accesses", YARDSTICK[phase]) for phase, what in WHAT.items()]
 for _phase in ("dma_4k", "udp_tx"):
@@ -90,12 +91,6 @@ with_qemu -kernel $kernel -initrd /root/initrd -append "$(printf "$append" count
 follow qemu $!
 firmware qemu with_qemu -drive file=/root/boot.img,format=raw,if=ide
 """
-
-
-def boot_disk():
-    """A disk whose boot sector powers the machine off: S5 to the PM1a control register, where SeaBIOS puts it."""
-    code = b"\xBA\x04\x06\xB8\x00\x20\xEF\xF4\xEB\xFD"  # mov dx,604h; mov ax,2000h; out dx,ax; hlt
-    return (code.ljust(510, b"\0") + b"\x55\xAA").ljust(1 << 20, b"\0")
 
 
 def boot_disk():

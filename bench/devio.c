@@ -347,11 +347,11 @@ static const struct {
 	const char *name;
 	void (*run)(unsigned int count);
 } phases[] = {
-	{ "ping", ping },	    { "udp_paced", udp_paced }, { "udp_tx", udp_tx },
-	{ "udp_rx", udp_rx },	    { "tcp_tx", tcp_tx },	{ "tcp_rx", tcp_rx },
-	{ "dma_4k", disk_4k },	    { "pio_4k", disk_4k },	{ "dma_64k", disk_64k },
-	{ "nothing", nothing },	    { "counting", nothing },	{ "udp_lone", udp_lone },
-	{ "udp_flood", udp_flood }, { "deep_4k", deep_4k },
+	{ "ping", ping },	  { "udp_paced", udp_paced }, { "udp_tx", udp_tx },
+	{ "udp_rx", udp_rx },	  { "tcp_tx", tcp_tx },	      { "tcp_rx", tcp_rx },
+	{ "dma_4k", disk_4k },	  { "pio_4k", disk_4k },      { "dma_64k", disk_64k },
+	{ "pio_64k", disk_64k },  { "nothing", nothing },     { "counting", nothing },
+	{ "udp_lone", udp_lone }, { "udp_flood", udp_flood }, { "deep_4k", deep_4k },
 };
 
 /* All are of one length: each character of the console is an exit. */
