@@ -121,8 +121,8 @@ def sections(out):
 
 def test_disks(lab, image):
     """
-    A file, one that may not be written, a file system without room, a device with a bad place, an NBD server; two that want
-    the same.
+    A file, one that may not be written, a file system without room, a device with a bad place, one that is mounted, an NBD
+    server; two that want the same.
     """
     out = lab.sh(r"""
         modprobe kvm-amd
@@ -152,6 +152,10 @@ def test_disks(lab, image):
         dmsetup mknodes
         echo "== bad"; run --disk /dev/mapper/bad
         dmsetup --noudevsync remove bad
+        echo "== mounted"
+        mke2fs -q $loop && mkdir fs && mount $loop fs
+        run --disk $loop
+        umount fs
         losetup -d $loop
         cp /root/disk.img nbd.img
         nbdkit -f -U nbd.sock file nbd.img &
@@ -182,6 +186,7 @@ def test_disks(lab, image):
     assert said["full"][0] == "boot" and said["full"][1].startswith("error") and len(said["full"]) == 2
     assert said["bad"][0] == "boot" and said["bad"][1].startswith("error") and len(said["bad"]) == 2
     assert said["nbd"] == ["boot", "done", "512"]
+    assert part["mounted"] == "plinth: the disk /dev/loop0 is in use: unmount what is on it, or end the other machine\n"
     locked = part["locked"].splitlines()
     assert locked[:2] == ["plinth: the disk file.img is in use: end the other machine, or give it to both with ',readonly'"] * 2
     assert locked[3:] == ["ended 12", "UP"]

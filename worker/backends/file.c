@@ -565,6 +565,9 @@ static int file_explain_open(const struct block_file_config *cfg, int error)
 	else if (error == EISDIR)
 		diag_error("the disk %s is a directory: name an image file or a block device",
 			   cfg->path);
+	else if (error == EBUSY)
+		diag_error("the disk %s is in use: unmount what is on it, or end the other machine",
+			   cfg->path);
 	else
 		diag_error("cannot open the disk %s: %s", cfg->path, strerror(error));
 	return -error;
@@ -663,12 +666,22 @@ static int file_check_format(const struct file_block *f)
 	return 0;
 }
 
+/* A block device that is written to is ours alone: not one with a file system that is mounted here. */
+static int file_open_flags(const struct block_file_config *cfg)
+{
+	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat st;
+
+	if (cfg->readonly)
+		return flags | O_RDONLY;
+	return flags | O_RDWR | (stat(cfg->path, &st) == 0 && S_ISBLK(st.st_mode) ? O_EXCL : 0);
+}
+
 static int file_open_image(struct file_block *f, const struct block_file_config *cfg)
 {
 	int ret;
 
-	f->fd = open(cfg->path,
-		     (cfg->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	f->fd = open(cfg->path, file_open_flags(cfg));
 	if (f->fd < 0)
 		return file_explain_open(cfg, errno);
 	/* It was for pipes, which nobody may ever open; left on, io_uring would refuse what has to wait. */
