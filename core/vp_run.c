@@ -75,6 +75,7 @@ static void vp_give_output(struct vp *vp, int exit)
 	run->apic_base = lapic_base(&vp->lapic);
 	run->if_flag = vp->rflags >> 9 & 1;
 	run->accepts_extint = lapic_accepts_extint(&vp->lapic);
+	run->extint_waits = vp->ext_vector >= 0;
 	run->ready_for_extint = run->accepts_extint && vp->ext_vector < 0 && vp_interruptible(vp);
 	run->rip = vp->rip;
 }

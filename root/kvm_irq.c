@@ -137,14 +137,18 @@ static int update_eoi_vectors(struct pvm *vm)
 	const struct pirq_table *table =
 		rcu_dereference_protected(vm->routes, lockdep_is_held(&vm->irq_lock));
 	u32 gsi, nr = table ? min(table->nr, vm->ioapic_pins) : 0;
+	DECLARE_BITMAP(vectors, 256) = {};
+	unsigned int i;
 
-	bitmap_zero(vm->eoi_vectors, 256);
 	for (gsi = 0; gsi < nr; gsi++) {
 		const struct pirq_route *r = &table->route[gsi];
 
 		if (r->valid && r->data & MSI_DATA_LEVEL)
-			__set_bit(r->data & MSI_DATA_VECTOR, vm->eoi_vectors);
+			__set_bit(r->data & MSI_DATA_VECTOR, vectors);
 	}
+	/* A vector that is wanted before and after is so in between: an EOI that went unseen would never come again. */
+	for (i = 0; i < ARRAY_SIZE(vectors); i++)
+		WRITE_ONCE(vm->eoi_vectors[i], vectors[i]);
 	return plinth_hypercall(PLINTH_HC_VM_EOI_BITMAP, vm->id, virt_to_phys(vm->eoi_vectors), 0,
 				0, 0);
 }

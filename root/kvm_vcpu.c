@@ -47,7 +47,7 @@ static int interrupt(struct pvcpu *v, struct kvm_interrupt __user *argp)
 		return -EFAULT;
 	if (irq.irq > 255)
 		return -EINVAL;
-	if (v->extint_pending && v->vm->split_irqchip)
+	if (v->vm->split_irqchip && (v->extint_pending || v->shared->run.extint_waits))
 		return -EEXIST;
 	v->extint_pending = true;
 	v->extint_vector = irq.irq;

@@ -454,7 +454,8 @@ struct plinth_vp_shared_run {
 	__u8 ready_for_extint; /* an external interrupt could be injected now */
 	__u8 accepts_extint;   /* LINT0 is wired through to the PIC (or the APIC is off) */
 	__u8 eoi_vector;
-	__u32 pad1;
+	__u8 extint_waits; /* the last extint_vector has not been injected yet */
+	__u8 pad1[3];
 	__u64 wake_mask;
 	__u64 rip; /* for traces */
 	union {

@@ -23,4 +23,4 @@ def test_kvm_api(lab, device, clock):
     assert not failed, f"logs are in {result.folder}"
     lines = result.check().splitlines()
     assert "0 failed" in lines
-    assert sum(line.startswith("ok ") for line in lines) > 370
+    assert sum(line.startswith("ok ") for line in lines) > 378

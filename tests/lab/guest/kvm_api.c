@@ -53,6 +53,11 @@ struct pvclock_wall_clock {
 
 #define HANG_AFTER 60  /* seconds for one part */
 #define SHADOWED   200 /* interrupts of interrupt_shadow() */
+/* Of interrupt_eoi_rerouted(): pins, as many as there can be, and interrupts; stock KVM counts pins in a byte, and is slow. */
+#define PINS	     4096
+#define PINS_KVM     255
+#define REROUTED     4000
+#define REROUTED_KVM 100
 
 #define APIC_SVR   0xf0
 #define APIC_LINT0 0x350
@@ -231,13 +236,13 @@ static void set_apic(int vcpu)
 		die("KVM_SET_LAPIC");
 }
 
-static void child_open(struct child *c, bool split)
+static void child_open_pins(struct child *c, bool split, unsigned int pins)
 {
 	*c = (struct child){ .dev = open_device(), .split = split };
 	c->vm = ioctl(c->dev, KVM_CREATE_VM, 0);
 	if (c->vm < 0)
 		die("KVM_CREATE_VM");
-	if (split && enable_split(c->vm, 24))
+	if (split && enable_split(c->vm, pins))
 		die("KVM_CAP_SPLIT_IRQCHIP");
 	c->mem = memory(MEM_SIZE);
 	if (set_slot(c->vm, 0, 0, 0, MEM_SIZE, c->mem))
@@ -250,6 +255,11 @@ static void child_open(struct child *c, bool split)
 	set_real_mode(c->vcpu, 0);
 	if (split)
 		set_apic(c->vcpu);
+}
+
+static void child_open(struct child *c, bool split)
+{
+	child_open_pins(c, split, 24);
 }
 
 static void child_close(struct child *c)
@@ -1570,6 +1580,9 @@ GUEST(guest_window, "cli\n movb $1, %al\n out %al, $0x80\n sti\n nop\n nop\n1: n
 GUEST(guest_wait, "cli\n movb $2, %al\n out %al, $0x80\n"
 		  "1: sti\n hlt\n cli\n movb $3, %al\n out %al, $0x80\n jmp 1b");
 
+GUEST(guest_extint, "cli\n movb $1, %al\n out %al, $0x80\n movb $4, %al\n out %al, $0x80\n"
+		    "sti\n nop\n nop\n1: nop\n jmp 1b");
+
 /* KVM_INTERRUPT where the user has all of the interrupt controller. */
 static void interrupt_window(void)
 {
@@ -1600,13 +1613,17 @@ static void interrupt_extint(void)
 	struct child c;
 
 	child_open(&c, true);
-	LOAD(&c, CODE, guest_window);
+	LOAD(&c, CODE, guest_extint);
 	LOAD(&c, HANDLER, handler);
 	set_vector(&c, VECTOR);
 	expect_port(&c, "extint-cli", PORT, 1);
 	expect("extint", kvm(c.vcpu, KVM_INTERRUPT, &irq), 0);
 	expect("extint-twice", kvm(c.vcpu, KVM_INTERRUPT, &irq), -EEXIST);
+	expect_port(&c, "extint-cli-again", PORT, 4);
+	expect("extint-still-waits", kvm(c.vcpu, KVM_INTERRUPT, &irq), -EEXIST);
 	expect_port(&c, "extint-handler", PORT_IRQ, 0x55);
+	expect("extint-next", kvm(c.vcpu, KVM_INTERRUPT, &irq), 0);
+	expect_port(&c, "extint-handler-again", PORT_IRQ, 0x55);
 	c.run->request_interrupt_window = 1;
 	expect_exit(&c, "extint-window", KVM_EXIT_IRQ_WINDOW_OPEN);
 	child_close(&c);
@@ -1897,6 +1914,67 @@ static void interrupt_eoi(void)
 	child_close(&c);
 }
 
+/* Sets routes all the time, of which the last one is never another. */
+struct router {
+	struct child *c;
+	struct kvm_irq_routing_entry *e;
+	unsigned int pins;
+	bool stop;
+	long r;
+};
+
+static void *router_main(void *arg)
+{
+	struct router *n = arg;
+	unsigned int i;
+
+	for (i = 0; !n->r && !__atomic_load_n(&n->stop, __ATOMIC_RELAXED); i++) {
+		n->e[0] = msi_route(0, VECTOR + 1 + i % 2, true);
+		n->r = set_routes(n->c->vm, n->pins, 0, n->e, n->pins);
+	}
+	return NULL;
+}
+
+/* The route of one pin changes while the interrupt of another ends: its EOI goes to the user all the same. */
+static void interrupt_eoi_rerouted(void)
+{
+	const bool stock = !strcmp(device, "/dev/kvm");
+	const unsigned int pins = stock ? PINS_KVM : PINS;
+	const unsigned int rounds = stock ? REROUTED_KVM : REROUTED;
+	unsigned int i, seen = 0;
+	struct kvm_irq_routing_entry *e = calloc(pins, sizeof(*e));
+	struct kvm_irq_level line = { .irq = pins - 1, .level = 1 };
+	struct child c;
+	struct router n = { .c = &c, .e = e, .pins = pins };
+	pthread_t thread;
+
+	child_open_pins(&c, true, pins);
+	LOAD(&c, CODE, guest_wait);
+	LOAD(&c, HANDLER, handler_eoi);
+	set_vector(&c, VECTOR);
+	set_real_mode(c.vcpu, APIC);
+	for (i = 0; i < pins; i++)
+		e[i] = msi_route(i, i == pins - 1 ? VECTOR : VECTOR + 1, true);
+	expect("rerouted-routes", set_routes(c.vm, pins, 0, e, pins), 0);
+	expect_port(&c, "rerouted-before", PORT, 2);
+	if (pthread_create(&thread, NULL, router_main, &n))
+		die("pthread_create");
+	for (i = 0; i < rounds; i++) {
+		kvm(c.vm, KVM_IRQ_LINE, &line);
+		while (!run(&c) && c.run->exit_reason == KVM_EXIT_IOAPIC_EOI)
+			seen += c.run->eoi.vector == VECTOR;
+		if (c.run->exit_reason != KVM_EXIT_IO || c.run->io.port != PORT_IRQ || run(&c))
+			break;
+	}
+	__atomic_store_n(&n.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	expect("rerouted-set", n.r, 0);
+	expect("rerouted-interrupts", i, rounds);
+	expect("rerouted-ends", seen, rounds);
+	child_close(&c);
+	free(e);
+}
+
 /* INIT and SIPI start a second processor at 0x3000; it sends an interrupt back. */
 GUEST(guest_starts_ap, "sti\n movl $0x1000000, %eax\n movl %eax, 0x310\n movl $0x4500, %eax\n"
 		       "movl %eax, 0x300\n movl $0x4603, %eax\n movl %eax, 0x300\n"
@@ -1944,6 +2022,7 @@ static void part_interrupts(void)
 	interrupt_shadow();
 	interrupt_irqfd();
 	interrupt_eoi();
+	interrupt_eoi_rerouted();
 	interrupt_starts_ap();
 }
 
