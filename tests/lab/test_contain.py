@@ -66,3 +66,13 @@ def test_donated_memory(lab):
     status = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
     assert status["contained"]["reads"] == 1
     assert "down" in out and "child 0\n" in out and out.endswith("alive\n")
+
+
+def test_efer_of_the_root(lab):
+    """What the processor makes of a bit of EFER that it does not have, it makes of it under the core too."""
+    out = lab.sh("""
+        modprobe regs
+        flip() { echo 0x10000000000 >/sys/module/regs/parameters/efer; cat /sys/module/regs/parameters/efer; }
+        flip; plinth launch debug_port=0xe9 && flip && plinth retire && echo well
+    """, timeout=60).check().splitlines()
+    assert out[0] == out[1] and out[0].endswith(" 0") and out[2:] == ["well"]

@@ -562,14 +562,30 @@ static int root_rdmsr(struct vmcb *v, u32 msr, u64 *val)
 	}
 }
 
+/*
+ * The processor is asked what it makes of a value, as it may refuse bits or ignore them: a VMCB with what it does not have
+ * would not run any more. What the core itself needs stays on meanwhile.
+ */
+static int root_set_efer(struct vmcb *v, u64 val)
+{
+	const u64 host = rdmsr(MSR_EFER);
+	u64 has;
+
+	if (val & EFER_SVME || ((val ^ v->efer) & EFER_LME && v->cr0 & CR0_PG))
+		return -EIO;
+	if (wrmsr_safe(MSR_EFER, val | host))
+		return -EIO;
+	has = rdmsr(MSR_EFER);
+	wrmsr(MSR_EFER, host);
+	v->efer = (val & has & ~EFER_LMA) | EFER_SVME | (v->efer & EFER_LMA);
+	return 0;
+}
+
 static int root_wrmsr(struct cpu *c, struct vmcb *v, u32 msr, u64 val)
 {
 	switch (msr) {
 	case MSR_EFER:
-		if (val & EFER_SVME)
-			return -EIO;
-		v->efer = (val & ~EFER_LMA) | EFER_SVME | (v->efer & EFER_LMA);
-		return 0;
+		return root_set_efer(v, val);
 	case MSR_VM_CR:
 		return -EIO;
 	case MSR_VM_HSAVE_PA: /* Linux writes 0 when it reboots */

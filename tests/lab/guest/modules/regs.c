@@ -6,6 +6,7 @@
  *	watch	write 1 to watch a variable's writes with a hardware breakpoint on every CPU (DR0-3, DR7), 0 to end that
  *	touch	write anything: every CPU writes the variable once
  *	hits	how often the breakpoint was hit
+ *	efer	write a mask: flip these bits of EFER on one CPU and back; read: whether that was refused, and what was left of them
  *	svme	write a CPU's number: as another hypervisor would, set EFER.SVME on it; -1: clear it again
  */
 #include <linux/cpu.h>
@@ -20,6 +21,8 @@ static unsigned long watched __aligned(8);
 static atomic_t hit_count;
 static struct perf_event *__percpu *watch_events;
 static int svme_cpu = -1;
+static int efer_refused;
+static u64 efer_flipped;
 
 static void cr4_here(void *on)
 {
@@ -111,6 +114,30 @@ static int svme_set(const char *val, const struct kernel_param *kp)
 	return cpu >= 0 ? smp_call_function_single(cpu, svme_here, (void *)1ul, 1) : 0;
 }
 
+static int efer_set(const char *val, const struct kernel_param *kp)
+{
+	u64 mask, old, now;
+	int ret = kstrtou64(val, 0, &mask);
+
+	if (ret)
+		return ret;
+	preempt_disable();
+	rdmsrl(MSR_EFER, old);
+	efer_refused = wrmsrl_safe(MSR_EFER, old ^ mask);
+	rdmsrl(MSR_EFER, now);
+	wrmsrl(MSR_EFER, old);
+	preempt_enable();
+	efer_flipped = (old ^ now) & mask;
+	return 0;
+}
+
+static int efer_get(char *buf, const struct kernel_param *kp)
+{
+	return sprintf(buf, "%d %llx\n", efer_refused, efer_flipped);
+}
+
+static const struct kernel_param_ops efer_ops = { .set = efer_set, .get = efer_get };
+module_param_cb(efer, &efer_ops, NULL, 0600);
 static const struct kernel_param_ops cr4_ops = { .set = cr4_set };
 module_param_cb(cr4, &cr4_ops, NULL, 0200);
 static const struct kernel_param_ops watch_ops = { .set = watch_set };
