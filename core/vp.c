@@ -140,9 +140,11 @@ static int vp_setup(struct vp *vp, struct vm *vm, u32 index, u32 apic_id, u64 sh
 	const struct lapic_config cfg = { .id = apic_id,
 					  .tsc_khz = boot->params.tsc_khz,
 					  .bsp = index == 0 };
+	static u64 serial;
 	int ret;
 
 	vp->vm = vm;
+	vp->serial = __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED);
 	vp->index = index;
 	mm_use_lock();
 	ret = mm_use(shared_pa, PLINTH_VP_SHARED_PAGES * PAGE_SIZE);

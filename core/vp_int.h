@@ -159,6 +159,7 @@ struct vp {
 	struct lapic lapic;
 
 	struct vm *vm;
+	u64 serial; /* no other VP has or had it: its address may have been another's */
 	u32 index;
 	u32 activity; /* enum vp_activity */
 	struct gprs gprs;

@@ -174,6 +174,7 @@ void vp_vendor_reset(struct vp *vp, bool init)
 	struct vp_svm *s = svm_of(vp);
 	struct vmcb *v = vmcb_of(vp);
 	struct asid asid = s->asid;
+	u64 root_spec_ctrl = s->root_spec_ctrl;
 
 	v->cr0 = CR0_ET | (init ? v->cr0 & (CR0_NW | CR0_CD) : CR0_NW | CR0_CD);
 	v->cr2 = v->cr3 = v->cr4 = 0;
@@ -196,6 +197,7 @@ void vp_vendor_reset(struct vp *vp, bool init)
 	v->nested_cr3 = vp->vm->npt.root;
 	memset(s, 0, sizeof(*s));
 	s->asid = asid;
+	s->root_spec_ctrl = root_spec_ctrl; /* this may be in the middle of a run */
 	s->flush = true;
 	if (vp->dr_live) {
 		write_dr0(0);
@@ -247,11 +249,11 @@ static void dr_put(struct vp *vp)
 /* The predictions that one child has trained are not for another. */
 static void predictor_barrier(struct cpu *c, struct vp *vp)
 {
-	static const struct vp *last[PLINTH_MAX_CPUS];
+	static u64 last[PLINTH_MAX_CPUS];
 
-	if (last[c->index] != vp && vp_msr_host.spec_ctrl)
+	if (last[c->index] != vp->serial && vp_msr_host.spec_ctrl)
 		wrmsr(MSR_PRED_CMD, 1);
-	last[c->index] = vp;
+	last[c->index] = vp->serial;
 }
 
 void vp_vendor_load(struct cpu *c, struct vp *vp)
