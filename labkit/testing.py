@@ -28,7 +28,8 @@ def _selected(names):
         else:
             words.append(name)
     if paths and words:
-        raise LabError(f"test: there are no tests called {words[0]}")
+        raise LabError(f"test: '{words[0]}' is no file of tests, and part of a name does not go with files: "
+                       f"use FILE::TEST")
     return paths, words
 
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#define _GNU_SOURCE
 #include <cpuid.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,11 @@ static const char help[] =
 	"the\n"
 	"module 'plinth' if it is not loaded; PARAMETERs are the module's (modinfo plinth).\n"
 	"The system keeps running. 'plinth retire' takes the hypervisor away again.\n";
+
+/* What modprobe says. */
+struct launch_words {
+	char text[200];
+};
 
 static bool launch_cpu_has_svm(void)
 {
@@ -68,30 +75,57 @@ static int launch_check(void)
 	return 0;
 }
 
-/* Returns 0 if modprobe did what it was asked for; else it has said why not. */
-static int launch_modprobe(const char *const *argv)
-{
-	int status;
-	pid_t pid;
+static const char *const unload[] = { "modprobe", "-r", "plinth", NULL };
 
-	pid = fork();
-	if (pid == 0) {
-		execvp(argv[0], (char *const *)argv);
-		diag_error("cannot run modprobe: %s", strerror(errno));
-		_exit(127);
+/* The first line of what comes from `fd`, up to its end. */
+static void launch_read_line(int fd, struct launch_words *words)
+{
+	FILE *in = fdopen(fd, "r");
+	char rest[256];
+
+	if (!in) {
+		close(fd);
+		return;
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-		diag_error("cannot run modprobe: %s", strerror(errno));
-		return -errno;
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOEXEC;
+	if (!fgets(words->text, sizeof(words->text), in))
+		words->text[0] = 0;
+	words->text[strcspn(words->text, "\n")] = 0;
+	while (fgets(rest, sizeof(rest), in))
+		;
+	fclose(in);
 }
 
-static const char *const unload[] = { "modprobe", "-r", "plinth", NULL };
+/* Returns 0 if modprobe did what it was asked for; else *words has why not. */
+static int launch_modprobe(const char *const *argv, struct launch_words *words)
+{
+	int status, fd[2];
+	pid_t pid;
+
+	snprintf(words->text, sizeof(words->text), "modprobe cannot be run");
+	if (pipe2(fd, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		dup2(fd[1], STDERR_FILENO);
+		execvp(argv[0], (char *const *)argv);
+		dprintf(STDERR_FILENO, "modprobe cannot be run: %s\n", strerror(errno));
+		_exit(127);
+	}
+	close(fd[1]);
+	if (pid < 0) {
+		close(fd[0]);
+		return -EAGAIN;
+	}
+	launch_read_line(fd[0], words);
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOEXEC;
+}
 
 /* The kernel ignores parameters that a module does not have; a launch without them is not what was asked for. */
 static int launch_check_params(char *const *params, int count)
 {
+	struct launch_words words;
 	char path[128];
 	int i;
 
@@ -101,7 +135,7 @@ static int launch_check_params(char *const *params, int count)
 		snprintf(path, sizeof(path), "/sys/module/plinth/parameters/%.*s", len, params[i]);
 		if (access(path, F_OK) == 0)
 			continue;
-		launch_modprobe(unload);
+		launch_modprobe(unload, &words);
 		diag_error("cannot launch: the module 'plinth' has no parameter '%.*s': see "
 			   "modinfo -p plinth",
 			   len, params[i]);
@@ -113,24 +147,27 @@ static int launch_check_params(char *const *params, int count)
 static int launch_load_module(char *const *params, int count)
 {
 	const char *load[LAUNCH_PARAMS_MAX + 3] = { "modprobe", "plinth" };
+	struct launch_words words;
 	int i;
 
 	/* Parameters count when the module is loaded. It is idle: the launch has been ruled out. */
 	if (access(PLINTH_DEVICE, F_OK) == 0) {
 		if (!count)
 			return 0;
-		if (launch_modprobe(unload)) {
-			diag_error("cannot launch: the module 'plinth' is loaded and in use: give "
-				   "no parameters, or end what uses it");
+		if (launch_modprobe(unload, &words)) {
+			diag_error("cannot launch: the module 'plinth' is loaded and in use (%s): "
+				   "give no parameters, or end what uses it",
+				   words.text);
 			return -EBUSY;
 		}
 	}
 	for (i = 0; i < count; i++)
 		load[i + 2] = params[i];
-	if (!launch_modprobe(load))
+	if (!launch_modprobe(load, &words))
 		return launch_check_params(params, count);
-	diag_error("cannot launch: the module 'plinth' does not load: install it for the running "
-		   "kernel (make install), and see dmesg");
+	diag_error("cannot launch: the module 'plinth' does not load (%s): install it for the "
+		   "running kernel (make install), and see dmesg",
+		   words.text);
 	return -ENOEXEC;
 }
 

@@ -15,6 +15,18 @@ static const char help[] =
 	"usage: plinth log\n\n"
 	"Prints the hypervisor's log: the last 64 KiB since the launch, also after a retire.\n";
 
+static int log_refused(int error)
+{
+	if (error == EPERM)
+		diag_error("cannot read the log: only root may do that");
+	else if (error == ENXIO)
+		diag_error("there is no log: nothing has been launched yet; run 'plinth launch' "
+			   "first");
+	else
+		diag_error("cannot read the log: %s", strerror(error));
+	return -error;
+}
+
 static int log_print(int fd)
 {
 	char buf[4096];
@@ -23,16 +35,10 @@ static int log_print(int fd)
 	for (;;) {
 		log.buffer = (uintptr_t)buf;
 		log.size = sizeof(buf);
-		if (ioctl(fd, PLINTH_READ_LOG, &log)) {
-			diag_error("cannot read the log: %s", strerror(errno));
-			return -errno;
-		}
-		if (!log.size)
-			return 0;
-		if (fwrite(buf, 1, log.size, stdout) != log.size) {
-			diag_error("cannot write the log: %s", strerror(errno));
-			return -EIO;
-		}
+		if (ioctl(fd, PLINTH_READ_LOG, &log))
+			return log_refused(errno);
+		if (!log.size || fwrite(buf, 1, log.size, stdout) != log.size)
+			return 0; /* main() looks whether all was written */
 	}
 }
 
@@ -48,5 +54,5 @@ int cmd_log(int argc, char **argv)
 		return CMD_ERROR;
 	ret = log_print(fd);
 	close(fd);
-	return ret || fflush(stdout) ? CMD_ERROR : CMD_OK;
+	return ret ? CMD_ERROR : CMD_OK;
 }

@@ -54,9 +54,5 @@ int cmd_status(int argc, char **argv)
 		ret = -EINVAL;
 	}
 	free(report);
-	if (fflush(stdout) || ferror(stdout)) {
-		diag_error("cannot write the status: %s", strerror(errno));
-		ret = -EIO;
-	}
 	return ret ? CMD_ERROR : CMD_OK;
 }

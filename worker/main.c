@@ -68,6 +68,15 @@ int cmd_parse_plain(int argc, char **argv, const char *help, bool *json)
 	return 0;
 }
 
+/* What a command has printed is written out only now: a full disk or a reader that went away is an error, too. */
+static int main_end(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	diag_error("cannot write all to standard output: its disk is full, or its reader has gone");
+	return status == CMD_OK ? CMD_ERROR : status;
+}
+
 int main(int argc, char **argv)
 {
 	const struct cmd *cmd;
@@ -79,14 +88,14 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		main_help();
-		return CMD_OK;
+		return main_end(CMD_OK);
 	}
 	if (strcmp(argv[1], "--version") == 0)
-		return cmd_version(1, argv + 1);
+		return main_end(cmd_version(1, argv + 1));
 	cmd = main_find(argv[1]);
 	if (!cmd) {
 		diag_error("there is no command '%s': see 'plinth --help'", argv[1]);
 		return CMD_ERROR;
 	}
-	return cmd->main(argc - 1, argv + 1);
+	return main_end(cmd->main(argc - 1, argv + 1));
 }

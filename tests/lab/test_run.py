@@ -493,11 +493,13 @@ def test_no_device_and_no_permission(lab):
 
 
 def test_help(lab):
-    """Each command explains itself."""
+    """Each command explains itself; one whose output cannot be written says so."""
     out = lab.sh("""
+        for c in --help version "ps --json" status "run --help"; do plinth $c >/dev/full 2>err; echo "full $?"; cat err; done
         plinth --help; plinth version; plinth --version
         for c in launch retire status log run ps stop console stats version; do plinth $c --help || echo FAILED; done
     """).check()
+    assert out.count("full 1\nplinth: cannot write all to standard output: ") == 5
     assert "FAILED" not in out
     for command in ("launch", "retire", "status", "log", "run", "ps", "stop", "console", "stats", "version"):
         assert f"usage: plinth {command}" in out
