@@ -64,6 +64,8 @@ struct pvm {
 	refcount_t refs; /* one for the VM's file, one for each processor's */
 	u32 id;		 /* the core's */
 	struct mm_struct *mm;
+	struct pid *owner;     /* the process that made it */
+	struct list_head list; /* of all VMs: kvm_vm.c */
 
 	struct mutex lock;
 	/* By the core's index; an entry is set once and stays until the VM goes. */

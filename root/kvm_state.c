@@ -778,20 +778,20 @@ static int get_list(u32 item, void **list)
 {
 	s64 r;
 
-	r = plinth_get();
+	r = plinth_hold();
 	if (r)
 		return r;
 	*list = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, LIST_ORDER);
 	r = -ENOMEM;
 	if (!*list)
-		goto put;
+		goto release;
 	do
 		r = plinth_hypercall(PLINTH_HC_VP_GET, 0, 0, item, virt_to_phys(*list), LIST_BYTES);
 	while (r == -ENOMEM && !plinth_donate());
 	if (r < 0)
 		pstate_free(*list);
-put:
-	plinth_put();
+release:
+	plinth_release();
 	return r;
 }
 

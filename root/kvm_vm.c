@@ -17,6 +17,61 @@
 
 #define X2APIC_API_FLAGS (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
+/* ---- all of them ---- */
+
+static LIST_HEAD(vms);
+static DEFINE_SPINLOCK(vms_lock); /* a leaf */
+
+static void get_owner(const struct pvm *vm, struct plinth_owner *owner)
+{
+	struct task_struct *task = get_pid_task(vm->owner, PIDTYPE_TGID);
+
+	*owner = (struct plinth_owner){ .name = "?" };
+	if (!task)
+		return;
+	owner->pid = pid_vnr(vm->owner);
+	get_task_comm(owner->name, task);
+	put_task_struct(task);
+}
+
+void plinth_child_owner(u32 id, struct plinth_owner *owner)
+{
+	struct pvm *vm;
+
+	*owner = (struct plinth_owner){ .name = "?" };
+	spin_lock(&vms_lock);
+	list_for_each_entry (vm, &vms, list) {
+		if (vm->id == id)
+			get_owner(vm, owner);
+	}
+	spin_unlock(&vms_lock);
+}
+
+void plinth_list_children(char *buf, size_t size)
+{
+	static const char more[] = ", ...";
+	struct plinth_owner owner;
+	const struct pvm *vm;
+	size_t len = 0, n;
+	char one[48];
+
+	*buf = 0;
+	spin_lock(&vms_lock);
+	list_for_each_entry (vm, &vms, list) {
+		get_owner(vm, &owner);
+		n = scnprintf(one, sizeof(one), "%s%s (process %d)", len ? ", " : "", owner.name,
+			      owner.pid);
+		/* After each there is still room for `more`. */
+		if (len + n + sizeof(more) > size) {
+			strcpy(buf + len, more);
+			break;
+		}
+		strcpy(buf + len, one);
+		len += n;
+	}
+	spin_unlock(&vms_lock);
+}
+
 /* ---- life ---- */
 
 static int create_in_core(struct pvm *vm)
@@ -56,6 +111,7 @@ static struct pvm *pvm_create(void)
 	pclock_init(vm);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
+	vm->owner = get_task_pid(current, PIDTYPE_TGID);
 	r = pirq_init(vm);
 	if (r)
 		goto drop_mm;
@@ -66,6 +122,9 @@ static struct pvm *pvm_create(void)
 	r = pmem_init(vm);
 	if (r)
 		goto destroy;
+	spin_lock(&vms_lock);
+	list_add_tail(&vm->list, &vms);
+	spin_unlock(&vms_lock);
 	return vm;
 
 destroy:
@@ -73,6 +132,7 @@ destroy:
 free_irq:
 	pirq_free(vm);
 drop_mm:
+	put_pid(vm->owner);
 	mmdrop(vm->mm);
 	kvfree(vm);
 put_core:
@@ -85,6 +145,9 @@ static void pvm_destroy(struct pvm *vm)
 	u32 i;
 	s64 r;
 
+	spin_lock(&vms_lock);
+	list_del(&vm->list);
+	spin_unlock(&vms_lock);
 	pmem_quiesce(vm);
 	r = plinth_hypercall(PLINTH_HC_VM_DESTROY, vm->id, 0, 0, 0, 0);
 	WARN(r, "plinth: the core keeps VM %u: %lld\n", vm->id, r);
@@ -95,6 +158,7 @@ static void pvm_destroy(struct pvm *vm)
 	pmem_free(vm);
 	pioev_free(vm);
 	pirq_free(vm);
+	put_pid(vm->owner);
 	mmdrop(vm->mm);
 	kvfree(vm);
 	plinth_put();

@@ -200,8 +200,12 @@ static long call_core(struct cpu_launch *c)
  */
 static int launch_nmi(unsigned int type, struct pt_regs *regs)
 {
-	struct cpu_launch *c = &pl.cpu[raw_smp_processor_id()];
+	unsigned int cpu = raw_smp_processor_id();
+	struct cpu_launch *c;
 
+	if (cpu >= PLINTH_MAX_CPUS) /* no core is launched under such a machine */
+		return NMI_DONE;
+	c = &pl.cpu[cpu];
 	if (!READ_ONCE(c->nmi_armed)) {
 		if (!c->nmi_owed)
 			return NMI_DONE;
@@ -455,6 +459,11 @@ static int check_machine(void)
 	if (!(cpuid_edx(0x8000000a) & 1))
 		return plinth_fail(-EOPNOTSUPP,
 				   "this processor has no nested paging, which Plinth needs");
+	if (nr_cpu_ids > PLINTH_MAX_CPUS)
+		return plinth_fail(-EOPNOTSUPP,
+				   "this machine has %u processors and Plinth supports %u: limit "
+				   "them with possible_cpus=%u on the kernel's command line",
+				   nr_cpu_ids, PLINTH_MAX_CPUS, PLINTH_MAX_CPUS);
 	return 0;
 }
 
@@ -512,8 +521,14 @@ static int launch_locked(void)
 	if (ret)
 		return ret;
 	ret = plinth_load(&pl.core);
-	if (ret)
+	if (ret) {
+		if (!pl.error.text[0])
+			plinth_fail(ret,
+				    "not enough memory for what a launch needs (error %d): stop "
+				    "programs, then try again",
+				    ret);
 		goto free;
+	}
 	ret = init_core();
 	if (ret) {
 		plinth_fail(ret, "the core refused this machine (error %d): see plinth log", ret);
@@ -597,14 +612,34 @@ static int retire_locked(void)
 	return 0;
 }
 
+/* What is about to be tried has not failed for a reason of before. */
+static void forget_error(void)
+{
+	spin_lock(&pl.error_lock);
+	pl.error.text[0] = 0;
+	spin_unlock(&pl.error_lock);
+}
+
 int plinth_launch(void)
 {
 	int ret;
 
 	mutex_lock(&pl.lock);
+	forget_error();
 	ret = launch_locked();
 	mutex_unlock(&pl.lock);
 	return ret;
+}
+
+/* Children run: which? */
+static int refuse_retire(void)
+{
+	char names[128];
+
+	plinth_list_children(names, sizeof(names));
+	return plinth_fail(-EBUSY,
+			   "children are running: %s: end them first (plinth stop NAME, or kill)",
+			   names[0] ? names : "one that just comes or goes");
 }
 
 int plinth_retire(void)
@@ -612,13 +647,11 @@ int plinth_retire(void)
 	int ret;
 
 	mutex_lock(&pl.lock);
+	forget_error();
 	if (!pl.launched)
 		ret = plinth_fail(-ENXIO, "the core is not launched: nothing to retire");
 	else if (pl.users)
-		ret = plinth_fail(
-			-EBUSY,
-			"%u children are running: stop them first (plinth status lists them)",
-			pl.users);
+		ret = refuse_retire();
 	else
 		ret = retire_locked();
 	mutex_unlock(&pl.lock);
@@ -652,9 +685,18 @@ void plinth_put(void)
 	mutex_unlock(&pl.lock);
 }
 
-unsigned int plinth_users(void)
+int plinth_hold(void)
 {
-	return READ_ONCE(pl.users);
+	mutex_lock(&pl.lock);
+	if (pl.launched)
+		return 0;
+	mutex_unlock(&pl.lock);
+	return -ENXIO;
+}
+
+void plinth_release(void)
+{
+	mutex_unlock(&pl.lock);
 }
 
 static DEFINE_MUTEX(donate_lock);
@@ -695,11 +737,11 @@ static int crash_core(const char *val, const struct kernel_param *kp)
 
 	if (ret || fault_crash < 0)
 		return ret;
-	ret = plinth_get();
+	ret = plinth_hold();
 	if (ret)
 		return ret;
 	ret = plinth_hypercall(PLINTH_HC_CRASH, min(fault_crash, 2), fault_crash - 2, 0, 0, 0);
-	plinth_put();
+	plinth_release();
 	return ret;
 }
 #endif

@@ -24,6 +24,7 @@
 #define NT_GNU_BUILD_ID 3
 #endif
 #define CHUNK_ORDER	get_order(PLINTH_CHUNK_SIZE)
+#define MAX_POOL_MB	1024u /* half of PLINTH_MAX_CHUNKS */
 #define CORE_RAM_FLAGS	(PTE_P | PTE_W | PTE_A | PTE_D | PTE_NX)
 #define ROOT_NPT_FLAGS	(PTE_P | PTE_W | PTE_U)
 #define CORE_SLOT_FIRST 256 /* top-level entries of PLINTH_VA_IMAGE .. PLINTH_VA_END */
@@ -355,6 +356,9 @@ int plinth_load(struct plinth_core *core)
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return plinth_fail(-EOPNOTSUPP, "memory encryption is on, which Plinth does not "
 						"support: boot with mem_encrypt=off");
+	if (pool_mb > MAX_POOL_MB)
+		return plinth_fail(-EINVAL, "module parameter pool_mb=%u: use at most %u", pool_mb,
+				   MAX_POOL_MB);
 	core->chunk = kvcalloc(PLINTH_MAX_CHUNKS, sizeof(core->chunk[0]), GFP_KERNEL);
 	core->chunk_used = kvcalloc(PLINTH_MAX_CHUNKS, sizeof(core->chunk_used[0]), GFP_KERNEL);
 	core->params = kvzalloc(sizeof(*core->params), GFP_KERNEL);

@@ -115,11 +115,6 @@ int plinth_discover(struct plinth_start_params *p)
 	int ret;
 
 	memset(p, 0, sizeof(*p));
-	if (nr_cpu_ids > PLINTH_MAX_CPUS)
-		return plinth_fail(-EOPNOTSUPP,
-				   "this machine has %u processors and Plinth supports %u: limit "
-				   "them with possible_cpus=%u",
-				   nr_cpu_ids, PLINTH_MAX_CPUS, PLINTH_MAX_CPUS);
 	if (nr_node_ids > PLINTH_MAX_NODES)
 		return plinth_fail(-EOPNOTSUPP,
 				   "this machine has %u memory nodes and Plinth supports %u: boot "

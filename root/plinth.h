@@ -4,6 +4,7 @@
 #define ROOT_PLINTH_H
 
 #include <linux/fs.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 
 #include <plinth/abi.h>
@@ -14,21 +15,22 @@
 /* Is the core under us? */
 bool plinth_launched(void);
 /*
- * Keep the core (and this module) where it is until plinth_put(): taken by each VM. -ENXIO if it is
- * not launched. May sleep.
+ * Keep the core (and this module) where it is until plinth_put(): taken by each VM, so that a retire is refused.
+ * -ENXIO if it is not launched. May sleep.
  */
 int plinth_get(void);
 void plinth_put(void);
+/* The same for a moment, until plinth_release(): a launch or a retire waits for it. */
+int plinth_hold(void);
+void plinth_release(void);
 /* Give the core a further 2 MiB chunk. -ENOMEM. May sleep. */
 int plinth_donate(void);
 u32 plinth_tsc_khz(void);
 
 int plinth_launch(void);
 int plinth_retire(void);
-/* The last launch's start parameters, NULL if there was none; stable while plinth_get() is held. */
+/* The last launch's start parameters, NULL if there was none; stable while the core is kept. */
 const struct plinth_start_params *plinth_params(void);
-/* Children: VMs that hold a reference now. */
-unsigned int plinth_users(void);
 int plinth_launch_init(void);
 void plinth_launch_exit(void);
 
@@ -41,7 +43,7 @@ void plinth_get_error(struct plinth_error *e);
  * move *pos; -> bytes, -ENXIO if there was no core yet. May sleep.
  */
 long plinth_log_read(u64 *pos, void *page, u32 size);
-/* Physical address of the core's i-th 2 MiB chunk; 0: there are no more. Launched, plinth_get() held. */
+/* Physical address of the core's i-th 2 MiB chunk; 0: there are no more. The core is kept. */
 u64 plinth_core_chunk(unsigned int i);
 /* The core goes: keep its log. */
 void plinth_log_keep(const struct plinth_boot *boot);
@@ -101,6 +103,17 @@ long plinth_leave(u64 state_pa, u64 trans_cr3);
 void plinth_left(void);
 
 /* ---- kvm_*.c: the KVM uAPI ---- */
+
+/* Whose a child is. */
+struct plinth_owner {
+	pid_t pid; /* the worker's process, as the caller counts them; 0: it is gone */
+	char name[TASK_COMM_LEN]; /* the process's, which a worker makes the machine's */
+};
+
+/* The owner of the core's VM `id`. */
+void plinth_child_owner(u32 id, struct plinth_owner *owner);
+/* "NAME (process N), ..." of all children, as much as there is room for. */
+void plinth_list_children(char *buf, size_t size);
 
 int plinth_kvm_init(void);
 void plinth_kvm_exit(void);

@@ -56,6 +56,38 @@ static void put_kinds(struct out *o, const u64 *counts)
 	put(o, "}");
 }
 
+/* A process may call itself anything. */
+static void put_name(struct out *o, const char *name)
+{
+	put(o, "\"");
+	for (; *name; name++)
+		put(o, "%c",
+		    *name < ' ' || *name > '~' || *name == '"' || *name == '\\' ? '?' : *name);
+	put(o, "\"");
+}
+
+static void put_children(struct out *o, const struct plinth_status *st)
+{
+	struct plinth_owner owner;
+	unsigned int i;
+
+	put(o, "\"children\": [");
+	for (i = 0; i < st->nr_vms; i++) {
+		const struct plinth_vm_status *vm = &st->vm[i];
+
+		plinth_child_owner(vm->id, &owner);
+		put(o, "%s{\"id\": %u, \"name\": ", i ? ", " : "", vm->id);
+		put_name(o, owner.name);
+		put(o,
+		    ", \"pid\": %d, \"vps\": %u, \"mapped_pages\": %llu, \"exits\": %llu, "
+		    "\"kinds\": ",
+		    owner.pid, vm->vps, vm->mapped_pages, vm->exits);
+		put_kinds(o, vm->kinds);
+		put(o, "}");
+	}
+	put(o, "], ");
+}
+
 static void put_params(struct out *o, const struct plinth_start_params *p)
 {
 	unsigned int i, j;
@@ -123,17 +155,8 @@ static void put_core(struct out *o, const struct plinth_status *st)
 	    "\"last_rip\": %llu}, ",
 	    st->contained_reads, st->contained_writes, st->last_contained_pa,
 	    st->last_contained_rip);
-	put(o, "\"withheld\": [\"svm\", \"skinit\"], \"children\": [");
-	for (i = 0; i < st->nr_vms; i++) {
-		put(o,
-		    "%s{\"id\": %u, \"vps\": %u, \"mapped_pages\": %llu, \"exits\": %llu, "
-		    "\"kinds\": ",
-		    i ? ", " : "", st->vm[i].id, st->vm[i].vps, st->vm[i].mapped_pages,
-		    st->vm[i].exits);
-		put_kinds(o, st->vm[i].kinds);
-		put(o, "}");
-	}
-	put(o, "], ");
+	put(o, "\"withheld\": [\"svm\", \"skinit\"], ");
+	put_children(o, st);
 }
 
 int plinth_report(char *buf, size_t size)
@@ -141,14 +164,14 @@ int plinth_report(char *buf, size_t size)
 	struct out o = { .buf = buf, .size = size };
 	struct plinth_status *st;
 
-	if (plinth_get()) {
+	if (plinth_hold()) {
 		put(&o, "{\"launched\": false}\n");
 		return o.len;
 	}
 	st = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, get_order(sizeof(*st)));
 	if (!st || plinth_hypercall(PLINTH_HC_STATUS, virt_to_phys(st), 0, 0, 0, 0)) {
 		free_pages((unsigned long)st, get_order(sizeof(*st)));
-		plinth_put();
+		plinth_release();
 		return -ENOMEM;
 	}
 	put(&o,
@@ -160,6 +183,6 @@ int plinth_report(char *buf, size_t size)
 	put_params(&o, plinth_params());
 	put(&o, "}\n");
 	free_pages((unsigned long)st, get_order(sizeof(*st)));
-	plinth_put();
+	plinth_release();
 	return o.len;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """L10 and the like: where the core cannot be launched, one line says why and what to do, and nothing has changed."""
 
+import json
 import re
 
 PATH = "PATH=$PATH:/usr/lib/plinth-tests\n"
@@ -51,6 +52,44 @@ def test_no_nested_paging(lab):
     check_refused(part, "EOPNOTSUPP", "nested paging")
 
 
+def test_too_many_processors(lab):
+    """More processors than the core has room for: refused, and NMIs go on reaching Linux's own handlers."""
+    part = sections(lab.sh(REFUSED, append="possible_cpus=300").check())
+    check_refused(part, "EOPNOTSUPP", "300 processors", "possible_cpus=256")
+
+
+def test_children_forbid_retire(lab):
+    """A retire names the children that are in its way, as the status does, and works when they are gone."""
+    part = sections(lab.sh("""
+        plinth launch debug_port=0xe9 || exit 1
+        start() {
+            mkfifo $1.in $1.out
+            plinth run --device /dev/plinth --kernel /boot/vmlinuz-$(uname -r) --memory 128M --name $1 \\
+                --initrd /usr/lib/plinth-lab/child.cpio.gz --append 'console=ttyS0 quiet plinth.run="echo up; read line"' \\
+                <$1.in >$1.out &
+            eval $1=$!
+        }
+        up() { while IFS= read -r line; do case $line in *up*) break;; esac; done; }
+        start web; exec 5>web.in 6<web.out; up <&6
+        start mail; exec 7>mail.in 8<mail.out; up <&8
+        echo == processes; echo $web $mail
+        echo == both; plinth retire 2>&1; echo status $?
+        echo == status; plinth status --json
+        echo == module; rmmod plinth 2>&1; echo status $?
+        echo >&5; cat <&6 >/dev/null; wait $web
+        echo == one; plinth retire 2>&1; echo status $?
+        echo >&7; cat <&8 >/dev/null; wait $mail; echo == end $?; plinth retire && echo retired
+    """, cpus=2, timeout=120).check())
+    web, mail = map(int, part["processes"].split())
+    one_line(part["both"], f"children are running: web (process {web}), mail (process {mail}): ", "plinth stop")
+    children = json.loads(part["status"])["children"]
+    assert [(child["name"], child["pid"], child["vps"]) for child in children] == [("web", web, 1), ("mail", mail, 1)]
+    assert all(child["exits"] >= sum(child["kinds"].values()) > 0 for child in children)
+    assert "status 1" in part["module"]
+    one_line(part["one"], f"children are running: mail (process {mail}): ")
+    assert part["end 0"] == "retired\n"
+
+
 def test_refusals(lab):
     """Every other reason, in one machine: after each of them the core still launches."""
     out = lab.sh(PATH + """
@@ -60,6 +99,9 @@ def test_refusals(lab):
         well() { cp core.elf $core; plinth launch && plinth retire && echo well || echo unwell; }
 
         try "retire without module" plinth retire
+        module=/lib/modules/$(uname -r)/extra/plinth.ko
+        mv $module plinth.ko; try "module missing" plinth launch
+        : >$module; try "module empty" plinth launch; mv plinth.ko $module
         modprobe kvm-amd || exit 1
         try "kvm-amd" plinth launch
         modprobe plinth
@@ -67,6 +109,8 @@ def test_refusals(lab):
         modprobe -r kvm-amd
 
         try "not launched" plinth retire
+        try "no log" plinth log
+        try "nobody's log" setpriv --reuid 65534 plinth log
         try "not launched module" cpustate retire
         plinth launch
         try "launched" plinth launch
@@ -80,6 +124,8 @@ def test_refusals(lab):
 
         rmmod plinth
         try "parameter" plinth launch nmi=never
+        rmmod plinth
+        try "pool" plinth launch pool_mb=4000000000
         rmmod plinth
         try "unknown parameter" plinth launch colour=blue
         rmmod plinth 2>/dev/null
@@ -128,6 +174,11 @@ def test_refusals(lab):
     for number in range(1, 6):
         assert part[f"well {number}"].endswith("well\n") and "unwell" not in part[f"well {number}"], part
     one_line(part["retire without module"], "not launched")
+    for name in ("module missing", "module empty"):
+        one_line(part[name], "does not load (modprobe: ", "make install")
+    one_line(part["no log"], "nothing has been launched", "plinth launch")
+    one_line(part["nobody's log"], "root")
+    one_line(part["pool"], "pool_mb=4000000000", "1024")
     one_line(part["kvm-amd"], "kvm-amd", "modprobe -r")
     assert part["kvm-amd module"].startswith("EBUSY: ") and "modprobe -r" in part["kvm-amd module"]
     one_line(part["not launched"], "not launched")
