@@ -79,3 +79,37 @@ EOF
         f"inside {1 + 3 * rounds} outside 1", f"inside {2 + 3 * rounds} outside 1"]
     assert [json.loads(line)["cpus"] for line in lines if line.startswith("{")] == [3, 4]
     assert part["end"].endswith("well\n")
+
+
+# Megabytes of zeros hashed on each processor: one line each if registers and memory hold.
+SUMS = ("for n in 1 2 3 4; do "
+        "(i=0; while [ $((i += 1)) -le 12 ]; do head -c 1048576 /dev/zero | sha256sum; done | uniq -c) & done; wait")
+ZEROS = "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58"
+
+
+def test_processors_of_a_child_go(lab):
+    """
+    The CPUs on which a child of four processors runs go offline and come back all the while, in a root that can be preempted
+    anywhere: the child moves, and its sums are right.
+    """
+    out = lab.sh(f"""
+        plinth launch debug_port=0xe9 || exit 1
+        plinth run --device /dev/plinth --kernel /boot/vmlinuz-$(uname -r) --initrd /usr/lib/plinth-lab/child.cpio.gz \\
+            --cpus 4 --memory 192M --append 'console=ttyS0 quiet plinth.run="echo begun; {SUMS}"' \\
+            </dev/null >console & child=$!
+        until grep -q begun console; do :; done
+        i=0
+        while kill -0 $child 2>/dev/null; do
+            for cpu in 1 2 3; do echo 0 >/sys/devices/system/cpu/cpu$cpu/online || exit 2; done
+            for cpu in 1 2 3; do echo 1 >/sys/devices/system/cpu/cpu$cpu/online || exit 2; done
+            i=$((i + 1))
+        done
+        wait $child; echo "child $?"; echo "rounds $i"; cat console
+        echo "== status"; plinth status --json; plinth retire && echo retired
+    """, append="preempt=full", timeout=300).check()
+    part = sections(out)
+    assert "child 0\n" in out
+    assert int(re.search(r"^rounds (\d+)$", out, re.MULTILINE)[1]) >= 3
+    assert out.count(f"     12 {ZEROS}  -") == 4
+    assert json.loads(part["status"].splitlines()[0])["cpus"] == 4
+    assert part["status"].endswith("retired\n")
