@@ -29,6 +29,7 @@ static const char help[] =
 	"  --firmware NAME    seabios, ovmf, or the path of an image (default without --kernel:\n"
 	"                     seabios)\n"
 	"  --firmware-log FILE  the firmware's debug messages\n"
+	"  --firmware-vars FILE  where ovmf's variables are kept; made if it does not exist\n"
 	"  --disk FILE|nbd:URI[,readonly][,bus=ide0.0][,format=raw][,bimodal=on]\n"
 	"                     a disk: a raw image, a block device, or an NBD server's export\n"
 	"  --cdrom FILE|none  a CD-ROM drive with that medium, or empty\n"

@@ -251,6 +251,7 @@ static const struct {
 	{ "append", OPTION_APPEND, CONFIG_STRING },
 	{ "firmware", OPTION_FIRMWARE, CONFIG_STRING },
 	{ "firmware-log", OPTION_FIRMWARE_LOG, CONFIG_STRING },
+	{ "firmware-vars", OPTION_FIRMWARE_VARS, CONFIG_STRING },
 	{ "memory", OPTION_MEMORY, CONFIG_NUMBER },
 	{ "cpus", OPTION_CPUS, CONFIG_NUMBER },
 	{ "name", OPTION_NAME, CONFIG_STRING },

@@ -566,6 +566,40 @@ static const struct device_ops firmware_log_ops = {
 	.write = firmware_log_write,
 };
 
+/* ------------------------------------------------------------------ the firmware's variables */
+
+/* If that fails, which has been said, reads go on to come to the bus. */
+static void machine_show_flash(void *ctx, bool array)
+{
+	struct machine *m = ctx;
+
+	vm_show_flash(&m->vm, array ? m->firmware->vars : NULL, m->firmware->vars_size);
+}
+
+static void machine_keep_vars(void *ctx, uint32_t off, uint32_t len)
+{
+	struct machine *m = ctx;
+
+	firmware_keep_vars(m->firmware, off, len);
+}
+
+static int machine_add_flash(struct machine *m)
+{
+	const struct flash_host host = {
+		.show = machine_show_flash,
+		.changed = machine_keep_vars,
+		.ctx = m,
+	};
+	const struct firmware *fw = m->firmware;
+	int ret;
+
+	if (!fw || !fw->vars)
+		return 0;
+	flash_init(&m->flash, fw->vars, fw->vars_size, &host);
+	ret = bus_mmio_add(&m->mmio, MEMMAP_4G - fw->size, fw->vars_size, &flash_ops, &m->flash);
+	return ret ? ret : vm_show_flash(&m->vm, fw->vars, fw->vars_size);
+}
+
 /* What the guest moves about: after all that has a fixed place. */
 static int machine_reserve_ports(struct machine *m)
 {
@@ -611,6 +645,8 @@ static int machine_connect(struct machine *m)
 		ret = trace_region(m->trace, "ioapic", 0, &ioapic, &dev);
 	if (!ret)
 		ret = bus_mmio_add(&m->mmio, MEMMAP_IOAPIC, MEMMAP_IOAPIC_SIZE, ioapic, dev);
+	if (!ret)
+		ret = machine_add_flash(m);
 	if (!ret)
 		ret = machine_reserve_ports(m);
 	return ret;
@@ -915,6 +951,8 @@ static void machine_reset_board(struct machine *m)
 	i8254_reset(&m->pit);
 	i8237_reset(&m->isa_dma);
 	fwcfg_reset(&m->fwcfg);
+	if (m->flash.data)
+		flash_reset(&m->flash);
 	i8259_reset(&m->pic);
 	ioapic_reset(&m->ioapic);
 	machine_open_ide(m);
@@ -1300,7 +1338,8 @@ int machine_create(struct machine *m, const struct machine_config *cfg)
 	if (!ret)
 		ret = vm_add_memory(&m->vm, cfg->memory);
 	if (!ret && cfg->firmware)
-		ret = vm_add_rom(&m->vm, cfg->firmware->image, cfg->firmware->size);
+		ret = vm_add_rom(&m->vm, cfg->firmware->image, cfg->firmware->size,
+				 cfg->firmware->vars ? cfg->firmware->vars_size : 0);
 	if (!ret)
 		ret = machine_create_vcpus(m, cfg->cpus);
 	if (ret)

@@ -22,6 +22,7 @@
 #include "worker/devices/ide.h"
 #include "worker/fwtables.h"
 #include "worker/platform/acpipm.h"
+#include "worker/platform/flash.h"
 #include "worker/platform/fwcfg.h"
 #include "worker/platform/i8237.h"
 #include "worker/platform/i8042.h"
@@ -124,9 +125,10 @@ struct machine {
 	struct ide_fast *fast[MACHINE_DISKS_MAX]; /* the second modes of drives that have one */
 	struct dec21140 nic[MACHINE_NICS_MAX];
 	unsigned int nics;
-	uint16_t isa_lines[2]; /* ISA interrupts: as devices drive them, as PCI steering does */
-	struct dma dma;	       /* bus masters' way to memory */
-	bool firmware;	       /* it starts, and starts again after a reset, with firmware */
+	uint16_t isa_lines[2];	   /* ISA interrupts: as devices drive them, as PCI steering does */
+	struct dma dma;		   /* bus masters' way to memory */
+	struct firmware *firmware; /* what it starts, and starts again, with; NULL: a kernel */
+	struct flash flash;	   /* where that keeps its variables, if it does */
 	struct fwcfg fwcfg;
 	struct fwtables *fwtables; /* what fwcfg tells; NULL without firmware */
 	FILE *firmware_log;	   /* the caller's; NULL: the firmware's debug port is absent */
@@ -167,7 +169,7 @@ struct machine_config {
 	struct console *console;
 	/* What the bootstrap processor starts with (worker/firmware.h), the caller's until the
 	 * machine is destroyed; NULL: the caller places a kernel (vcpu_set_entry()). */
-	const struct firmware *firmware;
+	struct firmware *firmware;
 	FILE *firmware_log;  /* gets the firmware's debug messages; NULL: none */
 	struct trace *trace; /* of register accesses, the caller's; NULL: none */
 	struct machine_disk disk[MACHINE_DISKS_MAX];

@@ -601,6 +601,9 @@ int options_set(struct options *o, enum option_id id, const char *where, const c
 	case OPTION_FIRMWARE_LOG:
 		o->firmware_log = arg;
 		return 0;
+	case OPTION_FIRMWARE_VARS:
+		o->firmware_vars = arg;
+		return 0;
 	case OPTION_MEMORY:
 		return options_set_memory(o, where, arg);
 	case OPTION_CPUS:
@@ -650,6 +653,10 @@ static int options_check_boot(struct options *o)
 		diag_error("run: a firmware's log goes with firmware: leave out the kernel");
 		return -EINVAL;
 	}
+	if (o->kernel && o->firmware_vars) {
+		diag_error("run: a firmware's variables go with firmware: leave out the kernel");
+		return -EINVAL;
+	}
 	if (o->kernel)
 		return 0;
 	if (o->initrd || o->append) {
@@ -683,6 +690,7 @@ static const struct option options_long[] = {
 	{ "append", required_argument, NULL, OPTION_APPEND },
 	{ "firmware", required_argument, NULL, OPTION_FIRMWARE },
 	{ "firmware-log", required_argument, NULL, OPTION_FIRMWARE_LOG },
+	{ "firmware-vars", required_argument, NULL, OPTION_FIRMWARE_VARS },
 	{ "memory", required_argument, NULL, OPTION_MEMORY },
 	{ "cpus", required_argument, NULL, OPTION_CPUS },
 	{ "name", required_argument, NULL, OPTION_NAME },

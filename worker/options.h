@@ -22,6 +22,7 @@ enum option_id {
 	OPTION_APPEND,
 	OPTION_FIRMWARE,
 	OPTION_FIRMWARE_LOG,
+	OPTION_FIRMWARE_VARS,
 	OPTION_MEMORY,
 	OPTION_CPUS,
 	OPTION_NAME,
@@ -76,11 +77,12 @@ struct option_net {
 
 /* Strings are the caller's: of argv, or of @config. */
 struct options {
-	const char *kernel;	  /* NULL: through firmware */
-	const char *initrd;	  /* NULL: none */
-	const char *append;	  /* NULL: the default */
-	const char *firmware;	  /* its name or path; NULL with a kernel */
-	const char *firmware_log; /* NULL: none */
+	const char *kernel;	   /* NULL: through firmware */
+	const char *initrd;	   /* NULL: none */
+	const char *append;	   /* NULL: the default */
+	const char *firmware;	   /* its name or path; NULL with a kernel */
+	const char *firmware_log;  /* NULL: none */
+	const char *firmware_vars; /* NULL: they are not kept */
 	const char *name;
 	bool named;	    /* by the user */
 	const char *device; /* NULL: what there is */

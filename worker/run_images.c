@@ -80,6 +80,8 @@ static int run_load_firmware(struct run *r)
 	int ret;
 
 	ret = firmware_load(&img->firmware, r->opt.firmware);
+	if (!ret && r->opt.firmware_vars)
+		ret = firmware_open_vars(&img->firmware, r->opt.firmware_vars);
 	if (ret || !r->opt.firmware_log)
 		return ret;
 	img->firmware_log = fopen(r->opt.firmware_log, "we");

@@ -18,6 +18,7 @@
 /* Memory slots of the device: the ranges of memory from 0 on, then these. */
 #define VM_SLOT_ROM    MEMMAP_RANGES_MAX
 #define VM_SLOT_SHADOW (VM_SLOT_ROM + 1)
+#define VM_SLOT_FLASH  (VM_SLOT_SHADOW + VM_SHADOW_SEGMENTS)
 
 #define VM_SEGMENT_SIZE (16u << 10)
 #define VM_SEGMENT_LAST (VM_SHADOW_SEGMENTS - 1) /* the one of 64 KiB */
@@ -304,7 +305,7 @@ int vm_add_memory(struct vm *vm, uint64_t size)
 	return 0;
 }
 
-int vm_add_rom(struct vm *vm, const void *image, size_t size)
+int vm_add_rom(struct vm *vm, const void *image, size_t size, size_t flash)
 {
 	void *rom = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -314,7 +315,16 @@ int vm_add_rom(struct vm *vm, const void *image, size_t size)
 	mprotect(rom, size, PROT_READ);
 	vm->rom = rom;
 	vm->rom_size = size;
-	return vm_set_slot(vm, VM_SLOT_ROM, MEMMAP_4G - size, size, rom, KVM_MEM_READONLY);
+	return vm_set_slot(vm, VM_SLOT_ROM, MEMMAP_4G - size + flash, size - flash, vm->rom + flash,
+			   KVM_MEM_READONLY);
+}
+
+int vm_show_flash(struct vm *vm, uint8_t *data, size_t size)
+{
+	if (!data)
+		return vm_set_slot(vm, VM_SLOT_FLASH, 0, 0, NULL, 0);
+	return vm_set_slot(vm, VM_SLOT_FLASH, MEMMAP_4G - vm->rom_size, size, data,
+			   KVM_MEM_READONLY);
 }
 
 /* ------------------------------------------------------------------ shadowing */

@@ -64,10 +64,17 @@ void vm_close(struct vm *vm);
 int vm_add_memory(struct vm *vm, uint64_t size);
 
 /*
- * Puts a copy of a firmware image below 4 GiB, read-only. size is a multiple of 4 KiB, at most
- * 16 MiB. Once.
+ * Puts a copy of a firmware image below 4 GiB, read-only, but for its first @flash bytes, whole pages, which are not there.
+ * size is a multiple of 4 KiB, at most 16 MiB. Once.
  */
-int vm_add_rom(struct vm *vm, const void *image, size_t size);
+int vm_add_rom(struct vm *vm, const void *image, size_t size, size_t flash);
+
+/*
+ * What a flash part shows where vm_add_rom() has left @size bytes out: @data, whole pages and the caller's, to be read; or
+ * (NULL) nothing, so that reads come to the bus as writes do. Processors may be running. Returns 0 or a negative errno
+ * after having said why.
+ */
+int vm_show_flash(struct vm *vm, uint8_t *data, size_t size);
 
 /*
  * Sets what is seen in the shadowed segments. No processor may be running, for a segment is gone

@@ -9,6 +9,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/fakeclock.h"
 #include "worker/platform/acpipm.h"
+#include "worker/platform/flash.h"
 #include "worker/platform/fwcfg.h"
 #include "worker/platform/i8042.h"
 #include "worker/platform/i8237.h"
@@ -39,6 +40,10 @@ struct machine {
 	struct i8237 dma;
 	struct piix4 piix4;
 	struct fwcfg fwcfg;
+	struct flash flash;
+	bool flash_shown;
+	uint8_t flash_data[2 * FLASH_BLOCK];
+	uint8_t flash_kept[2 * FLASH_BLOCK]; /* as far as we were told */
 	struct dma memory;
 	uint8_t ram[4096];
 	uint8_t pirq[PIIX4_PIRQS];
@@ -180,6 +185,24 @@ static void power_off(void *ctx)
 	((struct machine *)ctx)->effects++;
 }
 
+/* What can be read as memory is what is kept. */
+static void flash_show(void *ctx, bool array)
+{
+	struct machine *m = ctx;
+
+	CHECK(m->flash_shown != array);
+	CHECK(!array || !memcmp(m->flash_kept, m->flash_data, sizeof(m->flash_kept)));
+	m->flash_shown = array;
+}
+
+static void flash_changed(void *ctx, uint32_t off, uint32_t len)
+{
+	struct machine *m = ctx;
+
+	CHECK(len && off < sizeof(m->flash_data) && len <= sizeof(m->flash_data) - off);
+	memcpy(m->flash_kept + off, m->flash_data + off, len);
+}
+
 static uint32_t fn_read(struct pci_function *fn, unsigned int off, unsigned int size, uint32_t val)
 {
 	(void)fn;
@@ -210,6 +233,7 @@ static void build(struct machine *m, struct input *in)
 	const struct ps2_device mouse = { &ps2mouse_ops, &m->mouse };
 	const struct piix4_host piix4_host = { pirq_changed, steered_changed, block_moved,
 					       block_moved, m };
+	const struct flash_host flash_host = { flash_show, flash_changed, m };
 	static const uint8_t big_file[5000];
 	uint64_t bar;
 
@@ -231,6 +255,10 @@ static void build(struct machine *m, struct input *in)
 	m->memory = (struct dma){ .read = ram_read, .write = ram_write, .ctx = m };
 	fwcfg_init(&m->fwcfg, &m->memory);
 	CHECK(fwcfg_add_file(&m->fwcfg, "etc/file", big_file, sizeof(big_file)) == 0);
+	memset(m->flash_data, 0xff, sizeof(m->flash_data));
+	memset(m->flash_kept, 0xff, sizeof(m->flash_kept));
+	m->flash_shown = true;
+	flash_init(&m->flash, m->flash_data, sizeof(m->flash_data), &flash_host);
 	pcihost_init(&m->pci);
 	pcihost_set_rc(&m->pci, &acpipm_rc_ops, &m->pm);
 	pci_function_init(&m->fn, &ids);
@@ -268,6 +296,7 @@ static struct region pick_region(struct machine *m, uint8_t n)
 		{ &i8237_page_ops, &m->dma, I8237_PAGE_PORTS },
 		{ &piix4_smbus_ops, &m->piix4, PIIX4_SMBUS_PORTS },
 		{ &fwcfg_ops, &m->fwcfg, FWCFG_PORTS },
+		{ &flash_ops, &m->flash, sizeof(m->flash_data) },
 	};
 
 	return regions[n % (sizeof(regions) / sizeof(regions[0]))];
@@ -506,6 +535,7 @@ static void reset_op(struct machine *m, uint8_t which)
 		break;
 	case 9:
 		fwcfg_reset(&m->fwcfg);
+		flash_reset(&m->flash);
 		break;
 	default:
 		pcihost_reset(&m->pci);

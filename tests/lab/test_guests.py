@@ -145,6 +145,51 @@ def test_ovmf(lab, device, tmp_path):
     assert re.search(r"^status 0$", out, re.MULTILINE)
 
 
+# The shell keeps what is set in a variable of the firmware's.
+VARIABLES = """\
+@echo -off
+echo "kept: %kept%"
+set kept since-the-first
+fs0:\\EFI\\BOOT\\grub.efi
+"""
+
+
+def test_ovmf_variables(lab, device, tmp_path):
+    """What OVMF keeps in its flash outlasts the machine, in a file that is made for it; other files are refused."""
+    grub = guests.grub_efi(tmp_path / "grub.efi", GRUB_CFG + "halt\n")
+    script = tmp_path / "startup.nsh"
+    script.write_text(VARIABLES, encoding="ascii")
+    esp = guests.efi_disk(tmp_path / "esp.img", {"EFI/BOOT/grub.efi": grub, "startup.nsh": script})
+    out = lab.sh(device.script(f"""
+        OVMF="plinth run --device {device.path} --firmware ovmf --memory 256M --disk esp.img,readonly"
+        for boot in first second; do
+            echo "== $boot"
+            $OVMF --firmware-vars vars --stats </dev/null
+            echo "status $?"
+        done
+        echo "== refused"
+        truncate -s 64K other
+        $OVMF --firmware-vars other; echo "status $?"
+        truncate -s 128K other
+        $OVMF --firmware-vars other; echo "status $?"
+        $OVMF --firmware-vars /; echo "status $?"
+        plinth run --device {device.path} --disk esp.img --firmware-vars new; echo "status $?"
+        [ -e new ] || echo "nothing made"
+        stat -c %s vars
+    """), put=[str(esp), ovmf_file()], cpus=2).check()
+    parts = sections(out)
+    for boot in ("first", "second"):
+        assert "GRUB: up from" in parts[boot] and re.search(r"^status 0$", parts[boot], re.MULTILINE), parts[boot]
+    assert "kept: since-the-first" not in parts["first"]
+    assert re.search(r"^kept: since-the-first\r?$", parts["second"], re.MULTILINE), parts["second"]
+    made = "plinth: other has not been made for the variables of /usr/share/ovmf/OVMF.fd: name another file"
+    assert parts["refused"].splitlines() == [
+        made, "status 1", made, "status 1",
+        "plinth: cannot keep the firmware's variables in /: Is a directory", "status 1",
+        "plinth: /usr/share/seabios/bios.bin has no variables to be kept: leave out --firmware-vars", "status 1",
+        "nothing made", str(128 << 10)]
+
+
 def test_ovmf_boots_debian(lab, device, long, tmp_path):
     """From the EFI system partition by GRUB to user space, with the ACPI tables and the memory map that OVMF gives."""
     if not long:

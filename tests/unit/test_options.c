@@ -96,6 +96,9 @@ static void test_defaults(void **state)
 	assert_int_equal(o.disks + o.nets, 0);
 	good("--disk d");
 	assert_string_equal(o.firmware, "seabios");
+	assert_null(o.firmware_vars);
+	good("--firmware ovmf --firmware-vars v");
+	assert_string_equal(o.firmware_vars, "v");
 	good("--firmware ./image --memory 1G --cpus 4 --name x --reboot --stats=f");
 	assert_string_equal(o.firmware, "./image");
 	assert_int_equal(o.memory, 1 << 30);
@@ -250,6 +253,7 @@ static void test_bad_lines(void **state)
 	bad("--disk d --initrd i", "an initrd goes with a kernel");
 	bad("--disk d --append x", "a kernel command line goes with a kernel");
 	bad("--kernel k --firmware-log f", "a firmware's log goes with firmware");
+	bad("--kernel k --firmware-vars f", "a firmware's variables go with firmware");
 	bad("--kernel k --trace ,device=ide", "--trace: name a file");
 	bad("--kernel k --trace f,ide", "'ide' is not understood: give device=");
 	bad("--kernel k --trace f,device", "'device' is not understood: give device=");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Shadowed memory below 1 MiB: what slots the device is given for each setting of the segments, and
- * what bus masters and emulated accesses find there. The device is a list of slots.
+ * what bus masters and emulated accesses find there; and flash memory at the image's start. The device is a list of slots.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -57,7 +57,7 @@ static int setup(void **state)
 		image[i] = (uint8_t)(i >> 12 ^ i);
 	vm = (struct vm){ .device = "device", .dev_fd = -1, .fd = -1 };
 	assert_int_equal(vm_add_memory(&vm, MEMORY), 0);
-	assert_int_equal(vm_add_rom(&vm, image, ROM_SIZE), 0);
+	assert_int_equal(vm_add_rom(&vm, image, ROM_SIZE, 0), 0);
 	return 0;
 }
 
@@ -202,6 +202,31 @@ static void pieces(void **state)
 	assert_null(host);
 }
 
+/* Where the image begins: shown to be read, or not there; the rest and what shows below 1 MiB stay. */
+static void flash(void **state)
+{
+	static uint8_t data[0x3000];
+	const uint64_t start = MEMMAP_4G - ROM_SIZE;
+
+	(void)state;
+	vm_close(&vm);
+	memset(slot, 0, sizeof(slot));
+	vm = (struct vm){ .device = "device", .dev_fd = -1, .fd = -1 };
+	assert_int_equal(vm_add_memory(&vm, MEMORY), 0);
+	assert_int_equal(vm_add_rom(&vm, image, ROM_SIZE, sizeof(data)), 0);
+	for (int n = 0; n < 2; n++) {
+		assert_null(mapped(start, false));
+		assert_null(mapped(start + sizeof(data) - 1, false));
+		assert_int_equal(*mapped(start + sizeof(data), false), image[sizeof(data)]);
+		assert_int_equal(*mapped(MEMMAP_4G - 1, false), image[ROM_SIZE - 1]);
+		assert_int_equal(vm_show_flash(&vm, data, sizeof(data)), 0);
+		assert_ptr_equal(mapped(start, false), data);
+		assert_ptr_equal(mapped(start + sizeof(data) - 1, false), data + sizeof(data) - 1);
+		assert_null(mapped(start, true));
+		assert_int_equal(vm_show_flash(&vm, NULL, sizeof(data)), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(flash, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

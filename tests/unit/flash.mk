@@ -1,0 +1,2 @@
+TESTS += flash
+flash_SRCS := worker/platform/flash.c
