@@ -34,6 +34,11 @@ struct tap_net {
 		struct virtio_net_hdr_v1 header;
 		uint8_t data[NET_FRAME_MAX];
 	} frame; /* as it is read */
+	/* Of a frame that is being cut: what is still to come, and the segment that is next. */
+	struct net_cut cut;
+	bool cutting;
+	size_t segment_len; /* 0: to be made */
+	uint8_t segment[NET_FRAME_MAX];
 };
 
 static struct tap_net *to_tap(struct net *net)
@@ -63,10 +68,36 @@ static void tap_transmit(struct net *net, const struct virtio_net_hdr *todo,
 	net->stats.tx_bytes += n - sizeof(header);
 }
 
+/* Offers one to the device. Returns false if it has to wait. */
+static bool tap_give(struct tap_net *t, const struct virtio_net_hdr *todo, const uint8_t *frame,
+		     size_t len)
+{
+	struct net *net = &t->net;
+
+	if (!net->dev_ops->receive(net->dev, todo, frame, len))
+		return false;
+	net->stats.rx_frames++;
+	net->stats.rx_bytes += len;
+	return true;
+}
+
+/* The same for what is left of a frame that is being cut. */
+static bool tap_give_segments(struct tap_net *t)
+{
+	while (t->cutting) {
+		if (!t->segment_len)
+			t->segment_len = net_cut_next(&t->cut, t->segment);
+		t->cutting = t->segment_len;
+		if (t->cutting && !tap_give(t, NULL, t->segment, t->segment_len))
+			return false;
+		t->segment_len = 0;
+	}
+	return true;
+}
+
 /*
- * The frame in the buffer, with nothing left to do that the device does not want: the stack may have had it ready before it
- * was told so. A checksum is completed; what would have to be cut is dropped, as on a busy wire. Returns whether there
- * is a frame, and in @todo what is left.
+ * The frame in the buffer is to have nothing left to do that the device does not want: the stack may have had it ready before
+ * it was told so. Returns whether there is something to offer: with @todo, or cut.
  */
 static bool tap_prepare(struct tap_net *t, size_t len, const struct virtio_net_hdr **todo)
 {
@@ -76,30 +107,34 @@ static bool tap_prepare(struct tap_net *t, size_t len, const struct virtio_net_h
 	*todo = t->wanted ? header : NULL;
 	if (!(left & ~t->wanted))
 		return true;
-	if (left != NET_CSUM || !net_todo_valid(header, len))
+	if (left & ~t->net.offloads || !net_todo_valid(header, len))
 		return false;
+	if (left & (NET_TSO4 | NET_TSO6)) {
+		t->cutting = net_cut_begin(&t->cut, header, t->frame.data, len);
+		return t->cutting;
+	}
 	net_complete_checksum(header, t->frame.data, len);
 	memset(header, 0, sizeof(*header));
 	return true;
 }
 
-/* Offers the frame in the buffer. Returns false if it has to wait. */
+/* Offers the frame in the buffer. Returns false if it, or a part of it, has to wait. */
 static bool tap_offer(struct tap_net *t, size_t len)
 {
-	const struct virtio_net_hdr *todo;
+	const struct virtio_net_hdr *todo = NULL;
 	struct net *net = &t->net;
+	bool taken;
 
-	if (!net->dev_ops || !tap_prepare(t, len, &todo)) {
+	if (!net->dev_ops || (!t->cutting && !tap_prepare(t, len, &todo))) {
 		net->stats.rx_dropped++;
+		t->cutting = false;
+		t->segment_len = 0;
 		return true;
 	}
-	if (!net->dev_ops->receive(net->dev, todo, t->frame.data, len)) {
+	taken = t->cutting ? tap_give_segments(t) : tap_give(t, todo, t->frame.data, len);
+	if (!taken)
 		t->waiting = len;
-		return false;
-	}
-	net->stats.rx_frames++;
-	net->stats.rx_bytes += len;
-	return true;
+	return taken;
 }
 
 static void tap_ready(struct net *net)

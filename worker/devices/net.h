@@ -93,6 +93,32 @@ bool net_todo_valid(const struct virtio_net_hdr *todo, size_t len);
 /* Does what NET_CSUM leaves to do. @todo is known to be valid. */
 void net_complete_checksum(const struct virtio_net_hdr *todo, uint8_t *frame, size_t len);
 
+/* A frame that is being cut into segments, one after the other; private but to the caller's memory. */
+struct net_cut {
+	struct virtio_net_hdr todo; /* what is left to do to each segment: its checksum */
+	const uint8_t *frame;
+	size_t len;
+	size_t ip, tcp; /* where the headers are */
+	size_t headers; /* their length with Ethernet's: where the data begin */
+	size_t at;	/* the data that come next */
+	uint16_t size;	/* bytes of data in a segment, less in the last */
+	uint16_t n;	/* segments made */
+	bool ipv6;
+};
+
+/*
+ * Begins to do what NET_TSO4 or NET_TSO6 leaves to do to @frame, which stays as it is until all is made. @todo is known to be
+ * valid. Returns false if the headers in the frame are not what @todo says, in which case nothing can be made of it.
+ */
+bool net_cut_begin(struct net_cut *cut, const struct virtio_net_hdr *todo, const uint8_t *frame,
+		   size_t len);
+
+/*
+ * Makes the next segment in @segment, which has room for the frame: whole, its checksums too. Returns its length; 0 when
+ * there is none left.
+ */
+size_t net_cut_next(struct net_cut *cut, uint8_t *segment);
+
 static inline void net_transmit(struct net *net, const struct virtio_net_hdr *todo,
 				const struct iovec *iov, unsigned int iovs)
 {
