@@ -23,7 +23,7 @@ KVM = "modprobe kvm halt_poll_ns=0 && modprobe kvm-amd || exit 1"
 # Expects work.cpio.gz (initramfs()) and devio in /root, and a function `counters NAME PHASE` that prints a line of JSON.
 COMMANDS = r"""
 kernel=/root/vmlinuz memory=256
-append='console=ttyS0 quiet plinth.run="sh /work/work.sh %s"'
+append='console=ttyS0 quiet plinth.run="sh /bench/work.sh %s"'
 cat /usr/lib/plinth-lab/child.cpio.gz work.cpio.gz >initrd
 cd /dev/shm
 head -c 16M /dev/zero >disk
@@ -93,11 +93,11 @@ def initramfs(kernel, orders, script):
     cpio = archive.Cpio()
     loads = {name: image.load_order(kernel.modules, drivers) for name, drivers in orders.items()}
     for file in sorted({file for files in loads.values() for file in files}):
-        cpio.file(f"work/{file.name}", file.read_bytes())
+        cpio.file(f"bench/{file.name}", file.read_bytes())
     for name, files in loads.items():
-        cpio.file(f"work/{name}", "".join(f"{file.name}\n" for file in files).encode())
-    cpio.file("work/devio", pathlib.Path(tool("devio")).read_bytes())
-    cpio.file("work/work.sh", script.encode())
+        cpio.file(f"bench/{name}", "".join(f"{file.name}\n" for file in files).encode())
+    cpio.file("bench/devio", pathlib.Path(tool("devio")).read_bytes())
+    cpio.file("bench/work.sh", script.encode())
     return gzip.compress(cpio.bytes(), 6, mtime=0)
 
 

@@ -64,28 +64,28 @@ ROWS += [Row(f"plinth_fast_insn_{phase}", WHAT[phase], "instructions", instructi
              beside=beside("insn", phase), ours=OURS) for phase in COUNTED]
 
 CHILD = r"""
-for m in $(cat /work/$1); do
+for m in $(cat /bench/$1); do
 	options=
 	[ $m != null_blk.ko ] || options="queue_mode=2 irqmode=0 gb=1"
-	insmod /work/$m $options || exit
+	insmod /bench/$m $options || exit
 done
-[ $1 != fast ] || insmod /work/plinth_bimodal.ko || exit
+[ $1 != fast ] || insmod /bench/plinth_bimodal.ko || exit
 ifconfig lo 127.0.0.1 up
 ifconfig dummy0 10.9.9.1 netmask 255.255.255.0 up
-/work/devio serve >/dev/null &
-PREFIX=bare_ HOST=10.9.9.2 DISK=/dev/nullb0 /work/devio %(bare)s || exit
-PREFIX=bare_ HOST=127.0.0.1 /work/devio %(looped)s || exit
+/bench/devio serve >/dev/null &
+PREFIX=bare_ HOST=10.9.9.2 DISK=/dev/nullb0 /bench/devio %(bare)s || exit
+PREFIX=bare_ HOST=127.0.0.1 /bench/devio %(looped)s || exit
 kill $!
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up || exit
 until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 10000; done
-[ "$2" ] || { /work/devio %(net)s; exit; }
+[ "$2" ] || { /bench/devio %(net)s; exit; }
 until [ -b /dev/$2 ]; do usleep 10000; done
-DISK=/dev/$2 /work/devio %(all)s
+DISK=/dev/$2 /bench/devio %(all)s
 """
 
 COMMANDS = work.COMMANDS + r"""
-mkdir -p extra/work
-cp /usr/lib/modules/*/extra/plinth_bimodal.ko extra/work || exit 1
+mkdir -p extra/bench
+cp /usr/lib/modules/*/extra/plinth_bimodal.ko extra/bench || exit 1
 (cd extra && find . | /usr/lib/plinth-lab/busybox cpio -o -H newc 2>/dev/null) | gzip -1 >>/root/initrd
 rm -r extra
 

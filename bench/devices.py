@@ -45,11 +45,11 @@ ROWS += [
 
 CHILD = """
 load() { # WHICH [FORCE]
-	for m in $(cat /work/$1); do
+	for m in $(cat /bench/$1); do
 		[ ! -d /sys/module/${m%%.ko} ] || continue
 		case $m in
-		libata.ko) insmod /work/$m ${2:+force=$2} ;;
-		*) insmod /work/$m ;;
+		libata.ko) insmod /bench/$m ${2:+force=$2} ;;
+		*) insmod /bench/$m ;;
 		esac
 	done
 	until [ -b /dev/sda ]; do usleep 10000; done
@@ -57,11 +57,11 @@ load() { # WHICH [FORCE]
 load order
 echo "clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
-/work/devio %(counted)s || exit
+/bench/devio %(counted)s || exit
 [ $1 = all ] || exit 0
-/work/devio %(phases)s || exit
+/bench/devio %(phases)s || exit
 rmmod ata_piix && rmmod libata && load ata pio4
-/work/devio %(pio)s
+/bench/devio %(pio)s
 """
 
 COMMANDS = work.COMMANDS + f"boots='{' '.join(map(str, range(BOOTS)))}'" + r"""
