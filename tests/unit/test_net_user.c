@@ -24,7 +24,7 @@ struct nic {
 	struct net *net;
 	bool full;	   /* it takes nothing */
 	bool transmitting; /* it may not be called */
-	unsigned int refused;
+	unsigned int refused, batches;
 	uint8_t gateway[6];
 	uint8_t frame[FRAMES][2048];
 	size_t len[FRAMES];
@@ -49,7 +49,15 @@ static bool nic_receive(void *dev, const struct virtio_net_hdr *todo, const uint
 	return true;
 }
 
-static const struct net_device_ops nic_ops = { .receive = nic_receive };
+static void nic_received(void *dev)
+{
+	struct nic *n = dev;
+
+	assert_true(n->b.held);
+	n->batches++;
+}
+
+static const struct net_device_ops nic_ops = { .receive = nic_receive, .received = nic_received };
 
 static void nic_open(struct nic *n, const struct net_forward *forward)
 {
@@ -371,6 +379,32 @@ static void test_device_without_room(void **state)
 	nic_close(&n);
 }
 
+/* Datagrams that wait in a socket reach the device together, though libslirp takes them one by one. */
+static void test_datagrams_together(void **state)
+{
+	static struct nic n;
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	uint16_t port;
+	int fd = host_socket(SOCK_DGRAM, &port), i;
+	uint8_t f[128], buf[64];
+
+	(void)state;
+	nic_open(&n, NULL);
+	nic_find_gateway(&n);
+	nic_send(&n, f, make_udp(f, n.gateway, "10.0.2.15", 5555, "10.0.2.2", port, "x", 1));
+	assert_int_equal(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len), 1);
+	n.frames = n.batches = 0;
+	for (i = 0; i < 10; i++)
+		assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&from, len), 1);
+	while (!n.frames)
+		assert_int_equal(loop_run_once(&n.b.loop, -1), 0);
+	assert_int_equal(n.frames, 10);
+	assert_int_equal(n.batches, 1);
+	close(fd);
+	nic_close(&n);
+}
+
 /* What no network understands does no harm: short frames, long ones, frames of every length of noise. */
 static void test_nonsense(void **state)
 {
@@ -463,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_datagram_to_the_host),
 		cmocka_unit_test(test_forwarded_port),
 		cmocka_unit_test(test_device_without_room),
+		cmocka_unit_test(test_datagrams_together),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_in_the_sandbox),

@@ -18,6 +18,7 @@
 
 #define USER_QUEUE_BYTES (1u << 20) /* frames that wait for the device; more are dropped */
 #define USER_EVENTS	 64
+#define USER_BURST	 64 /* frames a turn of the loop */
 #define USER_NS_PER_MS	 1000000ull
 
 /* A descriptor of libslirp's, by its number. */
@@ -277,22 +278,48 @@ static void user_refill(struct user_net *u)
 	user_set_timer(u, timeout);
 }
 
-/* Tells libslirp what has happened. On the main thread. */
-static void user_serve(struct user_net *u)
+/* What epoll says that has happened. Returns how many descriptors that is. */
+static int user_look(struct user_net *u, struct epoll_event *ev)
 {
-	struct epoll_event ev[USER_EVENTS];
-	int i, n;
+	int i, n = epoll_wait(u->src.fd, ev, USER_EVENTS, 0);
 
-	n = epoll_wait(u->src.fd, ev, USER_EVENTS, 0);
 	for (i = 0; i < n; i++)
 		u->fds[ev[i].data.fd].ready |= ev[i].events;
-	u->in_loop = true;
+	return n;
+}
+
+static void user_poll(struct user_net *u, const struct epoll_event *ev, int n)
+{
+	int i;
+
 	slirp_pollfds_poll(u->slirp, 0, user_get_revents, u);
-	user_deliver(u);
-	u->in_loop = false;
 	for (i = 0; i < n; i++)
 		u->fds[ev[i].data.fd].ready = 0;
 	user_refill(u);
+}
+
+/*
+ * Tells libslirp what has happened, and again while something has: it takes one datagram of a socket at a time. On the main
+ * thread.
+ */
+static void user_serve(struct user_net *u)
+{
+	const uint64_t until = u->net.stats.rx_frames + USER_BURST;
+	struct epoll_event ev[USER_EVENTS];
+	uint64_t before;
+	int n;
+
+	u->in_loop = true;
+	n = user_look(u, ev);
+	do {
+		before = u->net.stats.rx_frames;
+		user_poll(u, ev, n);
+		n = u->net.stats.rx_frames > before && u->net.stats.rx_frames < until
+			    ? user_look(u, ev)
+			    : 0;
+	} while (n > 0);
+	user_deliver(u);
+	u->in_loop = false;
 }
 
 static void user_on_ready(struct loop_source *src, uint32_t events)
