@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -169,11 +170,53 @@ static void test_headers_that_are_not_so(void **state)
 	assert_false(net_cut_begin(&cut, &f.todo, f.data, f.len));
 }
 
+/* Cuts what is in memory of just its length, if it can be cut, and returns whether. */
+static bool cut_exactly(const struct frame *f)
+{
+	static uint8_t s[NET_FRAME_MAX];
+	uint8_t *frame = malloc(f->len);
+	struct net_cut cut;
+	size_t all, len;
+	bool begun;
+
+	memcpy(frame, f->data, f->len);
+	begun = net_todo_valid(&f->todo, f->len) && net_cut_begin(&cut, &f->todo, frame, f->len);
+	for (all = 0; begun && (len = net_cut_next(&cut, s)); all += len - cut.headers)
+		assert_true(len > cut.headers && len <= f->len);
+	if (begun)
+		assert_int_equal(all, f->len - cut.headers);
+	free(frame);
+	return begun;
+}
+
+/* Headers of any bytes: nothing outside of the frame is touched, and if there are segments they have all of the data. */
+static void test_any_headers(void **state)
+{
+	static struct frame f;
+	unsigned int begun = 0;
+	uint32_t seed = 1;
+
+	(void)state;
+	for (unsigned int round = 0; round < 20000; round++) {
+		make(&f, round & 1, round & 2, 300 + round % 700, 1);
+		for (unsigned int i = 0; i < 1 + round % 3; i++) {
+			seed = seed * 1664525 + 1013904223;
+			f.data[(seed >> 8) % (f.headers + 1)] = (uint8_t)(seed >> 24);
+		}
+		seed = seed * 1664525 + 1013904223;
+		f.todo.csum_start += seed >> 30 ? 0 : seed >> 16 & 63;
+		f.len -= seed >> 28 ? 0 : (seed >> 8) % (f.len - NET_ETHER_HEADER);
+		begun += cut_exactly(&f);
+	}
+	assert_in_range(begun, 1000, 19000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_segments),
 		cmocka_unit_test(test_headers_that_are_not_so),
+		cmocka_unit_test(test_any_headers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
