@@ -474,6 +474,67 @@ static void test_without_mastership(void **state)
 	assert_int_equal(rx.ring.used->idx, 1);
 }
 
+/* ---- all ways ---- */
+
+/* The part sends a frame of 100 bytes, with one descriptor. */
+static void send_legacy(struct bench *b, uint8_t seed)
+{
+	make_frame(b->mem + 0x2000, 100, bench_mac, seed);
+	set_desc(b, 0x1000, DES0_OWN, DES1_RING | TDES1_FS | TDES1_LS | 100, 0x2000, 0);
+	set_csr(b, 4, 0x1000);
+	set_csr(b, 6, CSR6_PS);
+	tx_on(b);
+	poll_demand(b);
+	drain(b);
+}
+
+/* However it is identified, enabled and related: it is the part, then the other, with frames both ways, then the part. */
+static void test_all_combinations(void **state)
+{
+	struct bench *b = *state;
+	uint8_t frame[100];
+
+	for (unsigned int way = 0; way < 3 * 3 * 4; way++) {
+		const enum bimodal_identify identify = way % 3;
+		const enum bimodal_enable enable = way / 3 % 3;
+		const enum bimodal_relation relation = way / 9;
+
+		make(b, identify, enable, relation);
+		send_legacy(b, 1);
+		assert_int_equal(b->sent_n, 1);
+		if (identify == BIMODAL_IDENTIFY_HANDSHAKE) {
+			assert_int_equal(reg(b, BIMODAL_REG_ID), UINT32_MAX);
+			shake(b);
+		}
+		assert_int_equal(reg(b, BIMODAL_REG_ID), BIMODAL_MAGIC);
+		assert_int_equal(reg(b, BIMODAL_REG_MODE),
+				 identify << 4 | enable << 8 | relation << 12);
+		switch_on(b);
+		assert_true(enabled(b));
+		drive(b);
+		queue_frame(b, BUFFERS, 200, 2);
+		set_reg(b, BIMODAL_REG_DOORBELL, VIRTIO_NET_TX(0));
+		assert_int_equal(b->sent_n, 2);
+		make_frame(frame, sizeof(frame), bench_mac, 3);
+		give_buffer(b, 1);
+		assert_true(bench_offer(b, frame, sizeof(frame)));
+		assert_int_equal(rx.ring.used->idx, 1);
+		assert_memory_equal(b->mem + BUFFERS + BUFFER_SIZE + HEADER, frame, sizeof(frame));
+		/* What the part is asked to send meanwhile goes where the relation lets it. */
+		send_legacy(b, 4);
+		assert_int_equal(
+			b->sent_n,
+			relation == BIMODAL_EXTENDS || relation == BIMODAL_INDEPENDENT ? 3 : 2);
+		set_reg(b, BIMODAL_REG_MODE, 0);
+		assert_false(enabled(b));
+		b->sent_n = 0;
+		send_legacy(b, 5);
+		assert_int_equal(b->sent_n, 1);
+		make_frame(frame, sizeof(frame), bench_mac, 5);
+		assert_memory_equal(b->sent[0], frame, sizeof(frame));
+	}
+}
+
 /* ---- resets and bad drivers ---- */
 
 static void assert_legacy(struct bench *b)
@@ -571,6 +632,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_sequence_interrupted, bench_setup),
 		cmocka_unit_test_setup(test_relations, bench_setup),
 		cmocka_unit_test_setup(test_who_receives, bench_setup),
+		cmocka_unit_test_setup(test_all_combinations, bench_setup),
 		cmocka_unit_test_setup(test_one_doorbell_sends_a_batch, setup_driven),
 		cmocka_unit_test_setup(test_header_and_frame_in_pieces, setup_driven),
 		cmocka_unit_test_setup(test_a_frame_waits_for_a_buffer, setup_driven),
