@@ -168,9 +168,10 @@ int firmware_open_vars(struct firmware *fw, const char *path)
 			-1, 0);
 	if (fw->vars == MAP_FAILED) {
 		fw->vars = NULL;
-		return -ENOMEM;
+		ret = -ENOMEM;
+	} else {
+		ret = firmware_read_vars(fw);
 	}
-	ret = firmware_read_vars(fw);
 	if (!ret)
 		return 0;
 	firmware_explain_vars(fw, -ret);
