@@ -314,8 +314,12 @@ static int config_value(struct options *o, size_t key, struct config_walk *w, co
 
 	if (type == CONFIG_LIST)
 		return config_list(o, id, w, item, config_keys[key].key);
-	if (cJSON_IsBool(item) && (type == CONFIG_BOOL || type == CONFIG_BOOL_OR_STRING))
-		return cJSON_IsTrue(item) ? options_set(o, id, where, NULL) : 0;
+	if (cJSON_IsBool(item) && (type == CONFIG_BOOL || type == CONFIG_BOOL_OR_STRING)) {
+		if (cJSON_IsTrue(item))
+			return options_set(o, id, where, NULL);
+		options_unset(o, id);
+		return 0;
+	}
 	if (type == CONFIG_BOOL)
 		return config_bad_type(where, "true or false");
 	if (cJSON_IsString(item))

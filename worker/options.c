@@ -643,6 +643,16 @@ int options_set(struct options *o, enum option_id id, const char *where, const c
 	return -EINVAL;
 }
 
+void options_unset(struct options *o, enum option_id id)
+{
+	if (id == OPTION_REBOOT)
+		o->reboot = false;
+	if (id == OPTION_STATS) {
+		o->stats = false;
+		o->stats_path = NULL;
+	}
+}
+
 static int options_check_boot(struct options *o)
 {
 	if (o->kernel && o->firmware) {

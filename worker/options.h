@@ -115,6 +115,9 @@ void options_free(struct options *o);
  */
 int options_set(struct options *o, enum option_id id, const char *where, const char *arg);
 
+/* Takes back what may have been said before: OPTION_REBOOT or OPTION_STATS. */
+void options_unset(struct options *o, enum option_id id);
+
 /* All have been seen: do they go together? Fills in what follows from them. */
 int options_check(struct options *o);
 

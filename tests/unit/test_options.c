@@ -416,6 +416,35 @@ static void test_broken_config(void **state)
 	}
 }
 
+/* What comes later counts, a false of the file's too; drives are added. */
+static void test_config_and_line(void **state)
+{
+	static const char text[] = "{ \"cpus\": 3, \"memory\": \"1G\", \"disk\": [\"a\"], "
+				   "\"reboot\": false, \"stats\": false }";
+	char path[] = "/tmp/plinth-config-XXXXXX", line[200];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	snprintf(line, sizeof(line),
+		 "--cpus 2 --reboot --stats=f --disk z --config %s --memory 2G --disk b", path);
+	good(line);
+	assert_int_equal(o.cpus, 3);
+	assert_int_equal(o.memory, 2ull << 30);
+	assert_int_equal(o.disks, 3);
+	assert_string_equal(o.disk[0].target, "z");
+	assert_string_equal(o.disk[1].target, "a");
+	assert_string_equal(o.disk[2].target, "b");
+	assert_false(o.reboot || o.stats || o.stats_path);
+	snprintf(line, sizeof(line), "--config %s --reboot --stats", path);
+	good(line);
+	assert_true(o.reboot && o.stats);
+	snprintf(line, sizeof(line), "--config %s --config %s", path, path);
+	bad(line, "two configuration files are given");
+	unlink(path);
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -430,7 +459,7 @@ int main(void)
 		cmocka_unit_test(test_bad_drives),    cmocka_unit_test(test_adapters),
 		cmocka_unit_test(test_bad_adapters),  cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_config),	      cmocka_unit_test(test_bad_config),
-		cmocka_unit_test(test_broken_config),
+		cmocka_unit_test(test_broken_config), cmocka_unit_test(test_config_and_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tear_down);
