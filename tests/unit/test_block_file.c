@@ -546,11 +546,33 @@ static void test_what_cannot_be_a_disk(void **state)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_int_equal(try_open(&b, path, true, false), -EINVAL);
 	bench_expect_line(b.said, "is neither a file nor a block device");
-	strcpy(path, make_file("qcow2", 4096));
-	put(path, 0, "QFI\xfb", 4);
-	assert_int_equal(try_open(&b, path, false, false), -EINVAL);
-	bench_expect_line(b.said, "looks like qcow2, which is not raw: serve it by qemu-nbd");
-	assert_int_equal(try_open(&b, path, false, true), 0);
+	bench_close(&b);
+}
+
+/* Somebody who means it may say so. */
+static void test_other_formats(void **state)
+{
+	static const struct {
+		const char *head, *name;
+	} t[] = { { "QFI\xfb\0\0\0\3", "qcow2" }, { "KDMV\1\0\0\0", "VMDK" },
+		  { "vhdxfile", "VHDX" },	  { "conectix", "VHD" },
+		  { "<<< Orac", "VDI" },	  { "<<< QEMU", "VDI" } };
+	struct bench b;
+	char path[128], words[128];
+
+	(void)state;
+	bench_open(&b);
+	strcpy(path, make_file("image", 4096));
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		put(path, 0, t[i].head, 8);
+		snprintf(words, sizeof(words),
+			 "looks like %s, which is not raw: serve it by qemu-nbd and give nbd:URI, "
+			 "or add ',format=raw'",
+			 t[i].name);
+		assert_int_equal(try_open(&b, path, false, false), -EINVAL);
+		bench_expect_line(b.said, words);
+		assert_int_equal(try_open(&b, path, false, true), 0);
+	}
 	bench_close(&b);
 }
 
@@ -630,6 +652,7 @@ int main(void)
 		BOTH(test_in_the_sandbox),
 		cmocka_unit_test(test_locks),
 		cmocka_unit_test(test_what_cannot_be_a_disk),
+		cmocka_unit_test(test_other_formats),
 		cmocka_unit_test(test_not_writable),
 	};
 

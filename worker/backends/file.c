@@ -646,6 +646,7 @@ static int file_check_format(const struct file_block *f)
 	} formats[] = { { "QFI\xfb", "qcow2" },
 			{ "KDMV", "VMDK" },
 			{ "vhdxfile", "VHDX" },
+			{ "<<< ", "VDI" },
 			{ "conectix", "VHD" } };
 	char head[8] = { 0 };
 	size_t i;
