@@ -55,8 +55,8 @@ static int stats_parse(struct stats *s, int argc, char **argv)
 }
 
 /*
- * Prints once. Returns 0, or a negative errno after having said why; 1 if the machine, of which something has been printed
- * (@again), has ended.
+ * Prints once. Returns 0, or a negative errno after having said why, but for one of the output; 1 if the machine has ended, of
+ * which something has been printed (@again).
  */
 static int stats_print(const struct stats *s, int fd, bool again)
 {
@@ -72,11 +72,8 @@ static int stats_print(const struct stats *s, int fd, bool again)
 	else if (json_print(stdout, text))
 		ret = control_explain(s->name, -EPROTO);
 	free(text);
-	if (fflush(stdout) == 0)
-		return ret;
-	ret = -errno;
-	diag_error("cannot write to standard output: %s", strerror(-ret));
-	return ret;
+	/* What cannot be written is said when the program ends (main.c): not to be watched on. */
+	return fflush(stdout) && !ret ? -EIO : ret;
 }
 
 static int stats(const struct stats *s)

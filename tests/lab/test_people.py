@@ -118,7 +118,8 @@ def test_commands(lab, device):
     assert set(disk["read"]) == {"requests", "failed", "bytes", "mean_ns", "max_ns"}
     assert stats["nets"][0]["mac"] == "02:00:00:00:00:07"
     assert "io: " in part["text"] and "bus: ide0.0" in part["text"]
-    assert part["full"].splitlines() == ["plinth: cannot write to standard output: No space left on device", "status 1"]
+    assert part["full"].splitlines() == [
+        "plinth: cannot write all to standard output: its disk is full, or its reader has gone", "status 1"]
     watched = list(map(json.loads, part["watch"].splitlines()))
     assert len(watched) == 2 and all(a["exits"]["io"] <= b["exits"]["io"] for a, b in zip(stats["vps"], watched[1]["vps"]))
     assert "detached 0" in part["console"] and part["console"].count("typed from afar") >= 1
