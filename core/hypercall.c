@@ -98,7 +98,7 @@ s64 hypercall(struct cpu *c, u32 nr, u64 rbx, u64 rcx, u64 rdx, u64 rsi, u64 rdi
 	case PLINTH_HC_DONATE:
 		return root_donate(rbx);
 	case PLINTH_HC_RECLAIM:
-		return root_reclaim();
+		return root_reclaim(rbx);
 	case PLINTH_HC_VM_CREATE:
 		return vm_create(rbx);
 	case PLINTH_HC_VM_DESTROY:

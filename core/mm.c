@@ -286,7 +286,7 @@ void mm_drop_chunk(u64 pa)
 	spin_unlock(&mm.lock);
 }
 
-s64 mm_take_chunk(void)
+s64 mm_take_chunk(u64 keep)
 {
 	s64 pa = -ENOENT;
 	u32 i;
@@ -295,7 +295,7 @@ s64 mm_take_chunk(void)
 	for (i = mm.count; i-- && pa < 0 && !mm.lock.broken;) {
 		struct mm_chunk *c = &mm.chunk[i];
 
-		if (c->used)
+		if (c->used || (mm.free_pages - CHUNK_PAGES) * PAGE_SIZE < keep)
 			continue;
 		pa = c->pa;
 		*c = (struct mm_chunk){ .pa = pa, .fresh = PLINTH_CHUNK_SIZE, .used = CHUNK_PAGES };

@@ -65,10 +65,10 @@ int mm_claim_chunk(u64 pa);
 void mm_open_chunk(u64 pa);
 void mm_drop_chunk(u64 pa);
 /*
- * Claim a chunk of the pool that is wholly free, to give it back: -> its address, -ENOENT. The root's nested tables are
- * the caller's business (root_donate(), root_reclaim()).
+ * Claim a chunk of the pool that is wholly free, to give it back, if `keep` bytes stay free: -> its address, -ENOENT. The
+ * root's nested tables are the caller's business (root_donate(), root_reclaim()).
  */
-s64 mm_take_chunk(void);
+s64 mm_take_chunk(u64 keep);
 
 /*
  * A range that is the core's for a moment (ap.c): mm_is_core() holds for it from mm_hold() to mm_unhold(). One at a time.

@@ -101,9 +101,9 @@ void root_unhold(u64 pa, u64 size)
 	mm_unhold();
 }
 
-s64 root_reclaim(void)
+s64 root_reclaim(u64 keep)
 {
-	s64 pa = mm_take_chunk();
+	s64 pa = mm_take_chunk(keep);
 	int ret;
 
 	if (pa < 0)

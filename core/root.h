@@ -38,7 +38,7 @@ struct root {
 extern struct root root;
 
 int root_donate(u64 pa);
-s64 root_reclaim(void);
+s64 root_reclaim(u64 keep);
 /*
  * Take a range of RAM away from the root for a moment: nobody reaches it on return, and who tries waits. -ENOMEM. Then give
  * it back. Called without locks, one at a time.

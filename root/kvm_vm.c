@@ -151,6 +151,7 @@ static void pvm_destroy(struct pvm *vm)
 	pmem_quiesce(vm);
 	r = plinth_hypercall(PLINTH_HC_VM_DESTROY, vm->id, 0, 0, 0, 0);
 	WARN(r, "plinth: the core keeps VM %u: %lld\n", vm->id, r);
+	plinth_reclaim();
 	for (i = 0; i < PLINTH_MAX_VPS_PER_VM; i++) {
 		if (vm->vcpus[i])
 			pvcpu_free(vm->vcpus[i]);

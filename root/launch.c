@@ -720,6 +720,33 @@ out:
 	return ret;
 }
 
+/* It may be another module's, which then has it again. donate_lock held. */
+static void free_chunk(u64 pa)
+{
+	struct plinth_core *core = &pl.core;
+	unsigned int i;
+
+	for (i = 0; i < core->nr_chunks; i++)
+		if (page_to_phys(core->chunk[i]) == pa)
+			break;
+	if (i == core->nr_chunks)
+		return;
+	__free_pages(core->chunk[i], get_order(PLINTH_CHUNK_SIZE));
+	core->chunk[i] = core->chunk[--core->nr_chunks];
+}
+
+void plinth_reclaim(void)
+{
+	s64 pa;
+
+	mutex_lock(&donate_lock);
+	while ((pa = plinth_hypercall(PLINTH_HC_RECLAIM, plinth_pool_bytes(), 0, 0, 0, 0)) > 0) {
+		free_chunk(pa);
+		cond_resched();
+	}
+	mutex_unlock(&donate_lock);
+}
+
 u64 plinth_core_chunk(unsigned int i)
 {
 	u64 pa;

@@ -38,6 +38,11 @@ MODULE_PARM_DESC(
 
 extern struct device *plinth_device(void);
 
+u64 plinth_pool_bytes(void)
+{
+	return (u64)pool_mb << 20;
+}
+
 int plinth_chunk_alloc(struct page **page)
 {
 	*page = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL,

@@ -25,6 +25,8 @@ int plinth_hold(void);
 void plinth_release(void);
 /* Give the core a further 2 MiB chunk. -ENOMEM. May sleep. */
 int plinth_donate(void);
+/* Take back chunks that the core does not need any more, but for what it had to begin with. The core is kept. May sleep. */
+void plinth_reclaim(void);
 u32 plinth_tsc_khz(void);
 
 int plinth_launch(void);
@@ -87,6 +89,8 @@ struct plinth_core {
 int plinth_load(struct plinth_core *core);
 void plinth_unload(struct plinth_core *core);
 int plinth_chunk_alloc(struct page **page);
+/* What the core begins with, for its pool. */
+u64 plinth_pool_bytes(void);
 
 /* ---- params.c ---- */
 

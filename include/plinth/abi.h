@@ -224,7 +224,8 @@ enum plinth_hc {
 	 */
 	PLINTH_HC_DONATE = 4,
 	/*
-	 * Take back a chunk that is wholly free: -> its physical address, -ENOENT if there is none.
+	 * Take back a chunk that is wholly free, if the pool keeps rbx bytes to give out without it: -> its
+	 * physical address, -ENOENT if there is none.
 	 */
 	PLINTH_HC_RECLAIM = 5,
 

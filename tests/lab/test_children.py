@@ -91,6 +91,36 @@ def test_killed_children(lab):
     assert "retired" in out
 
 
+def test_memory_goes_back(lab):
+    """What the core was given for children is Linux's again when they have ended, chunk by chunk; nothing is left in use."""
+    out = lab.sh(PRELUDE.replace("plinth launch", "plinth launch pool_mb=0 debug_port=0xe9") + f"""
+        memory() {{ plinth status --json | grep -o '"core_memory": [0-9]*'; }}
+        child first true --memory 128M || exit 91
+        echo "before $(memory)"
+        for round in 1 2; do
+            mkfifo $round.in $round.out
+            plinth run --device /dev/plinth --kernel $KERNEL --initrd $INITRD --memory 128M --cpus 64 --append \\
+                'console=ttyS0 quiet maxcpus=1 plinth.run="echo full; read line"' \\
+                <$round.in >$round.out & child=$!
+            exec 7>$round.in 8<$round.out
+            while IFS= read -r line <&8; do case $line in *full*) break;; esac; done
+            echo "within $(memory)"
+            echo >&7; cat <&8 >/dev/null; wait $child; echo "child $?"
+            echo "after $(memory)"
+        done
+        plinth log | grep -c exception
+        child last {quoted(SUMS)} --memory 128M && cat last.console
+        plinth retire && plinth launch && plinth retire && echo retired
+    """, cpus=2, timeout=200).check()
+    counts = {name: [int(n) for n in re.findall(rf'^{name} "core_memory": (\d+)$', out, re.MULTILINE)]
+              for name in ("before", "within", "after")}
+    assert len(counts["before"]) == 1 and len(counts["within"]) == len(counts["after"]) == 2
+    assert min(counts["within"]) > counts["before"][0]
+    assert counts["after"] == counts["before"] * 2
+    assert out.count("child 0\n") == 2 and "\n0\n" in out
+    assert f"      8 {ZEROS}  -\r\n" in out and out.endswith("retired\n")
+
+
 def test_bug_strikes_one_child(lab):
     """
     A bug of the core in the service of one child, while it holds that child's lock and a global one: that child ends with
