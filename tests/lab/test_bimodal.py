@@ -33,6 +33,7 @@ try() {
 	ping -c 2 10.0.2.2 >/dev/null || exit 1
 	wget -q -O /big http://10.0.2.2:8080/big || exit 2
 	echo "$1 $(driver 3) $(cat /sys/class/net/eth0/address) $(md5sum </big)"
+	echo "path $(/usr/bin/udevadm test-builtin net_id /sys/class/net/eth0 2>/dev/null | grep ^ID_NET_NAME_PATH=)"
 	rm /big
 	ifconfig eth0 down
 }
@@ -56,7 +57,7 @@ look again
 PREPARE = r"""
 %(setup)s || exit 90
 busybox=/usr/lib/plinth-lab/busybox
-mkdir extra
+mkdir -p extra
 modules=/usr/lib/modules/$(uname -r)
 for m in drivers/net/ethernet/dec/tulip/tulip drivers/net/virtio_net drivers/net/net_failover net/core/failover \
 	drivers/virtio/virtio drivers/virtio/virtio_ring; do
@@ -69,7 +70,12 @@ cat >extra/net.sh <<'END'
 cat /usr/lib/plinth-lab/child.cpio.gz extra.gz >initrd
 """
 
-ROOT = PREPARE + r"""
+ROOT = r"""
+for file in /usr/bin/udevadm $(ldd /usr/bin/udevadm | grep -o '/[^ ]*'); do
+	mkdir -p extra
+	cp --parents -L $file extra || exit 92
+done
+""" + PREPARE + r"""
 mkdir www
 head -c 1000000 /dev/urandom >www/big
 echo "served - - $(md5sum <www/big)"
@@ -84,17 +90,18 @@ echo "status $?"
 @pytest.mark.parametrize("device", DEVICES)
 def test_taken_over_and_given_back(lab, device):
     """
-    Tulip, then virtio_net, then tulip again on the same adapter, with the same address and data that come whole. Of
-    four adapters the module takes those that are bimodal, each in its own way, and leaves the one that is not. On
-    one of the two a trace shows the doorbells, which it makes exits of; on the other they are ioeventfds.
+    Tulip, then virtio_net, then tulip again on the same adapter, with the same address, the same name by its path and data that
+    come whole. Of four adapters the module takes those that are bimodal, each in its own way, and leaves the one that is
+    not. On one of the two a trace shows the doorbells, which it makes exits of; on the other they are ioeventfds.
     """
     trace = "--trace trace,device=nic" if device == "kvm" else ""
     nets = [f"user,bimodal=on,mac={MAC},{WAYS[0]}", *(f"none,bimodal=on,{ways}" for ways in WAYS[1:]), "none"]
     out = lab.sh(ROOT % {"setup": DEVICES[device], "device": device, "child": CHILD,
                          "cpus": 1 if device == "kvm" else 2, "nets": " ".join(f"--net {net}" for net in nets), "trace": trace},
-                 kernel="full", cpus=2, timeout=900).check()
+                 kernel="full", packages="udev", cpus=2, timeout=900).check()
     print(out)
     assert re.search(r"^status 0$", out, re.MULTILINE)
+    assert re.findall(r"^path (\S+)", out, re.MULTILINE) == ["ID_NET_NAME_PATH=enp0s3"] * 3
     seen = {row[0]: row[1:] for row in re.findall(r"^(served|legacy|fast|again) (\S+) (\S+) ([0-9a-f]{32})", out,
                                                   re.MULTILINE)}
     assert {name: row[0] for name, row in seen.items()} == {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A network under load: iperf3 and HTTP, both ways, through user networking and through a tap."""
+"""A network under load, in both modes of the adapter: iperf3 and HTTP, both ways, through user networking and through a tap."""
 
 import json
 import re
@@ -16,11 +16,16 @@ TCP = {"tx": 1 << 20, "rx": 4 << 20}
 UDP = 512 << 10
 NETS = {"user": "10.0.2.2", "tap": "10.9.0.1"}
 
+# The modules of each mode, and who then has the adapters.
+MODES = {"legacy": (("tulip",), "tulip"),
+         "fast": (("virtio_ring", "virtio", "failover", "net_failover", "virtio_net", "plinth_bimodal"), "plinth_bimodal_nic")}
+
 # The child's part: a machine without a disk, one adapter on each kind of network. What it has to say goes by the network
 # too, as a file per check: its console is slow.
 CHILD = r"""
 fail() { echo "failed: $*"; exit 1; }
-insmod /tulip.ko || fail tulip
+for m in %(modules)s; do insmod /$m.ko || fail $m; done
+for slot in 3 4; do echo "driver $(basename $(readlink /sys/bus/pci/devices/0000:00:0$slot.0/driver))"; done
 ifconfig lo up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up && ifconfig eth1 10.9.0.2 netmask 255.255.255.0 up || fail addresses
 mkdir -p /said /tmp
@@ -51,7 +56,9 @@ ROOT = r"""
 %(setup)s && modprobe tun || exit 90
 busybox=/usr/lib/plinth-lab/busybox
 mkdir -p extra www/cgi-bin
-cp /usr/lib/modules/$(uname -r)/kernel/drivers/net/ethernet/dec/tulip/tulip.ko extra/
+for m in %(modules)s; do
+	find /usr/lib/modules/$(uname -r) -name $m.ko -exec cp {} extra/ \;
+done
 for file in $(ldd /usr/bin/iperf3 | grep -o '/[^ ]*'); do
 	cp --parents -L $file extra
 done
@@ -77,7 +84,7 @@ exec 9<>hold
 $busybox nc -l -p 8081 <hold >said.tar &
 said=$!
 plinth run --device /dev/%(device)s --kernel /boot/vmlinuz-$(uname -r) --initrd initrd --memory 320M --cpus %(cpus)d \
-	--net user,mac=52:54:00:00:00:01 --net tap,ifname=t0,mac=52:54:00:00:00:02 \
+	--net user,mac=52:54:00:00:00:01,bimodal=%(bimodal)s --net tap,ifname=t0,mac=52:54:00:00:00:02,bimodal=%(bimodal)s \
 	--append 'console=ttyS0 quiet plinth.run="sh /net.sh"' </dev/null || exit 92
 $busybox nc 127.0.0.1 8081 </dev/null 2>/dev/null # if the child did not come so far, nobody else will
 wait $said
@@ -102,12 +109,21 @@ def ended(text):
     return result["end"]
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("device", DEVICES)
-def test_load(lab, device):
-    """Debian's tulip, two adapters: nothing is lost or changed by TCP, nothing added by UDP, and the driver has no complaint."""
+def test_load(lab, device, mode):
+    """
+    Debian's tulip, or its virtio_net, two adapters: nothing is lost or changed by TCP, nothing added by UDP, and the driver has no
+    complaint.
+    """
+    if mode == "fast" and device == "kvm" and not lab.long:
+        pytest.skip("--long: high-performance mode is tried on /dev/plinth")
+    modules, driver = " ".join(MODES[mode][0]), MODES[mode][1]
     out = lab.sh(ROOT % {"setup": DEVICES[device], "device": device, "cpus": 1 if device == "kvm" else 2, "down": DOWN, "up": UP,
-                         "child": CHILD % {"up": UP, "tcp_tx": TCP["tx"], "tcp_rx": TCP["rx"], "udp": UDP}},
+                         "modules": modules, "bimodal": "on" if mode == "fast" else "off",
+                         "child": CHILD % {"modules": modules, "up": UP, "tcp_tx": TCP["tx"], "tcp_rx": TCP["rx"], "udp": UDP}},
                  packages="iperf3", kernel="full", cpus=2, timeout=900).check()
+    assert re.findall(r"^driver (\S+)", out, re.MULTILINE) == [driver] * 2
     assert "child: exit 0" in out
     (sent,) = re.findall(r"^sent ([0-9a-f]{32})", out, re.MULTILINE)
     (part_sent,) = re.findall(r"^part ([0-9a-f]{32})", out, re.MULTILINE)
