@@ -295,7 +295,7 @@ static void test_offered(void **state)
 	assert_int_equal(pairs, PAIRS);
 	/* A cable that can do nothing, and one processor: two queues. */
 	make(b, 0, 1, false);
-	assert_int_equal(offered(b) & (ANY_OFFLOAD | BIT(MQ) | BIT(CTRL_VQ)), 0);
+	assert_int_equal(offered(b) & (ANY_OFFLOAD | BIT(MQ) | BIT(CTRL_VQ) | BIT(MRG_RXBUF)), 0);
 	set(b, VIRTIO_MMIO_QUEUE_SEL, 2);
 	assert_int_equal(virtio_read(&b->n.v, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
 	/* Who shares what arrives gets whole frames. */

@@ -362,9 +362,11 @@ static uint32_t from_features(uint64_t features, bool guest)
 
 static uint64_t offered(const struct virtio_net *n, bool whole)
 {
-	uint64_t features = FEATURE(MAC) | FEATURE(STATUS) | FEATURE(MRG_RXBUF) |
-			    to_features(n->net->offloads, false);
+	uint64_t features = FEATURE(MAC) | FEATURE(STATUS) | to_features(n->net->offloads, false);
 
+	/* A cable that can do nothing has frames of the wire's size: a driver has less to do with a buffer for each. */
+	if (n->net->offloads)
+		features |= FEATURE(MRG_RXBUF);
 	if (n->net->offloads && !whole)
 		features |= to_features(n->net->offloads, true) | FEATURE(CTRL_GUEST_OFFLOADS);
 	if (n->pairs > 1)
