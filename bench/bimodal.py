@@ -215,7 +215,7 @@ def outputs(sh, put):
 
 
 def above(found, root, phase):
-    """What is above the driver: the same program and kernel each time, so the least, as the root's own work comes into some."""
+    """What is above the driver: the same program and kernel each time, so the least, as other work comes into some."""
     ours = root.startswith("plinth")
     return min(value for key, value in found.items()
                if key.endswith(f"_bare_insn_{phase}") and key.startswith("plinth") == ours)
