@@ -6,6 +6,7 @@
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/highmem.h>
+#include <linux/memory.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/namei.h>
@@ -906,6 +907,44 @@ static int system_sleeps(struct notifier_block *nb, unsigned long event, void *u
 
 static struct notifier_block sleep_block = { .notifier_call = system_sleeps };
 
+/* pl.lock held, launched. */
+static bool ram_is_known(u64 start, u64 end)
+{
+	const struct plinth_start_params *p = pl.core.params;
+	unsigned int i;
+
+	for (i = 0; i < p->nr_ram && start < end; i++)
+		if (start >= p->ram[i].start && start < p->ram[i].end)
+			start = p->ram[i].end;
+	return start >= end;
+}
+
+/*
+ * Memory that is plugged in later is no RAM to the core, which reads the root's page tables and takes a child's pages from
+ * RAM only: Linux must not begin to use it. Not waiting for the lock, whose holder may wait for who calls this.
+ */
+static int memory_comes(struct notifier_block *nb, unsigned long action, void *arg)
+{
+	const struct memory_notify *m = arg;
+	bool known = false;
+
+	if (action != MEM_GOING_ONLINE)
+		return NOTIFY_OK;
+	if (mutex_trylock(&pl.lock)) {
+		known = !pl.launched ||
+			ram_is_known(PFN_PHYS(m->start_pfn), PFN_PHYS(m->start_pfn + m->nr_pages));
+		mutex_unlock(&pl.lock);
+	}
+	if (known)
+		return NOTIFY_OK;
+	pr_err("plinth: memory at %#llx was added after the launch, or a launch is under way: run "
+	       "plinth retire, bring it online, launch again\n",
+	       PFN_PHYS(m->start_pfn));
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block memory_block = { .notifier_call = memory_comes };
+
 int plinth_launch_init(void)
 {
 	int ret;
@@ -924,7 +963,12 @@ int plinth_launch_init(void)
 	ret = register_pm_notifier(&sleep_block);
 	if (ret)
 		goto reboot;
+	ret = register_memory_notifier(&memory_block);
+	if (ret)
+		goto sleep;
 	return 0;
+sleep:
+	unregister_pm_notifier(&sleep_block);
 reboot:
 	unregister_reboot_notifier(&reboot_block);
 hotplug:
@@ -937,6 +981,7 @@ nmi:
 void plinth_launch_exit(void)
 {
 	kvfree(pl.log);
+	unregister_memory_notifier(&memory_block);
 	unregister_pm_notifier(&sleep_block);
 	unregister_reboot_notifier(&reboot_block);
 	cpuhp_remove_state_nocalls(pl.hotplug);

@@ -113,3 +113,35 @@ def test_processors_of_a_child_go(lab):
     assert out.count(f"     12 {ZEROS}  -") == 4
     assert json.loads(part["status"].splitlines()[0])["cpus"] == 4
     assert part["status"].endswith("retired\n")
+
+
+def test_memory_is_plugged_in(lab):
+    """Memory that comes under the core stays offline, and says what to do; after a retire it is used, and is the next core's too."""
+    result = lab.sh("""
+        state() { echo $1 >/sys/devices/system/memory/memory12/state; echo status $?; }
+        child() {
+            plinth run --device /dev/plinth --kernel /boot/vmlinuz-$(uname -r) --initrd /usr/lib/plinth-lab/child.cpio.gz \\
+                --append 'console=ttyS0 quiet plinth.run="dd if=/dev/zero of=/x bs=1M count=40 && echo fine"' \\
+                --memory 160M </dev/null
+            echo child $?
+        }
+        modprobe plinth debug_port=0xe9
+        echo == under; plinth launch || exit 1
+        modprobe grow start=0x60000000 || exit 2
+        state online_kernel 2>&1; cat /sys/devices/system/memory/memory12/state; child
+        plinth retire || exit 3
+        echo == bare; state online_movable
+        plinth launch || exit 4
+        echo == again; plinth status --json; child
+        # The core knows it now.
+        echo == known; state offline; state online_movable; plinth retire && echo retired
+    """, append="mem=640M", cpus=2, timeout=120)
+    part = sections(result.check())
+    assert re.match(r".*error\nstatus 1\noffline\n", part["under"])
+    assert "plinth: memory at 0x60000000 was added after the launch" in result.klog
+    assert part["bare"] == "status 0\n"
+    ram = json.loads(part["again"].splitlines()[0])["start_parameters"]["ram"]
+    assert any(r["start"] <= 0x60000000 and r["end"] >= 0x68000000 for r in ram)
+    for name in ("under", "again"):
+        assert "fine" in part[name] and "child 0\n" in part[name]
+    assert part["known"] == "status 0\nstatus 0\nretired\n"
