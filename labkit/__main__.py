@@ -114,8 +114,8 @@ def cmd_sh(args):
 def cmd_shell(args):
     """Boot the machine and connect this terminal to a shell in it."""
     host.prepare()
-    lab = machine.Machine(_options(args, commands=shell.commands(), interactive=True,
-                                   timeout=float("inf")))
+    lab = bochs.machine_for(_options(args, commands=shell.commands(), interactive=True,
+                                     timeout=float("inf")))
     try:
         lab.prepare()
         say(f"kernel log: {shown(lab.log_path)}; leave with 'exit', or Ctrl-] to kill the machine")

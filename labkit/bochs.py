@@ -66,7 +66,8 @@ class BochsMachine(machine.Machine):
 
     def __init__(self, options):
         for name, value in (("--icount", options.icount), ("--qemu", options.qemu),
-                            ("--accel", options.accel != "tcg"), ("shell", options.interactive)):
+                            ("--accel", options.accel != "tcg"), ("--disk", options.disk and not options.interactive),
+                            ("an interactive machine", options.interactive)):
             if value:
                 raise LabError(f"{name} is not for --emulator bochs")
         super().__init__(options)

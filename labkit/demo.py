@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from . import image, machine
+from . import bochs, image, machine
 from .common import say, shown
 
 STEPS = {
@@ -82,7 +82,7 @@ class Demo:
 
 def run(options):
     """Show the whole; the status to end with."""
-    lab = machine.Machine(options)
+    lab = bochs.machine_for(options)
     demo = Demo(lab)
     say("preparing the machine")
     try:

@@ -267,7 +267,7 @@ class Machine:
         self.sinks = {"out": output, "tty": terminal}
         begin = time.monotonic()
         self._qmp("qmp_capabilities")
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:  # keys may come from a file, which epoll refuses
             for name, channel in self.channels.items():
                 selector.register(channel, selectors.EVENT_READ, name)
             if keys is not None:

@@ -21,6 +21,8 @@ def _selected(names):
         places = (GROUPS.get(file), file, f"tests/lab/test_{file}.py", f"tests/unit/test_{file}.c",
                   f"tests/lab/{file}.py", f"tests/unit/{file}.c")
         found = next((p for p in places if p and (TOP / p).exists()), None)
+        if found and test and (TOP / found).is_dir():
+            raise LabError(f"test: {file} is a group of tests: use FILE::TEST")
         if found:
             paths.append(f"{found}::{test}" if test else found)
         elif test:

@@ -228,8 +228,13 @@ def test_interrupt_ends_the_machine(number):
     (("sh", "--put", "/no/such/file", "--", "true"), b"/no/such/file"),
     (("sh", "--packages", "No_Package", "--", "true"), b"No_Package"),
     (("sh", "--icount", "--cpus", "2", "--", "true"), b"--icount"),
+    (("sh", "--emulator", "bochs", "--disk", "--", "true"), b"--disk"),
+    (("shell", "--emulator", "bochs"), b"bochs"),
+    (("demo", "--emulator", "bochs"), b"bochs"),
     (("dance",), b"dance"),
     (("test", "no-such-file::test"), b"no-such-file"),
+    (("test", "run::test_help", "part-of-a-name"), b"part-of-a-name"),
+    (("test", "lab::test_help"), b"FILE::TEST"),
 ])
 def test_wrong_calls_get_one_line(args, word):
     """A wrong call ends with the lab's status and one line that names the cause."""
@@ -267,9 +272,14 @@ def test_child_initramfs():
     assert "child: up" in lines and "sum 42" in lines and "child: exit 0" in lines
 
 
-def test_shell():
-    """./lab shell gives a terminal and passes the shell's status on."""
-    done = subprocess.run([LAB, "shell", "--no-plinth"], input=b"tty; echo $((6 * 7))\nexit 3\n",
-                          capture_output=True, timeout=120, check=False)
+def test_shell(tmp_path):
+    """./lab shell gives a terminal and passes the shell's status on; what is typed may come from a file."""
+    keys = tmp_path / "keys"
+    keys.write_bytes(b"tty; echo $((6 * 7))\nexit 3\n")
+    with open(keys, "rb") as file:
+        done = subprocess.run([LAB, "shell", "--no-plinth"], stdin=file, capture_output=True, timeout=120, check=False)
     assert done.returncode == 3
     assert b"/dev/hvc0\r\n42\r\n" in done.stdout
+    piped = subprocess.run([LAB, "shell", "--no-plinth"], input=b"exit 4\n", capture_output=True, timeout=120,
+                           check=False)
+    assert piped.returncode == 4
