@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""./lab test itself: what it counts, and that nothing bad is counted as good. Runs on the host, on a project made up here."""
+"""
+./lab test itself: what it counts, and that nothing bad is counted as good. And ./lab bench: what it makes of numbers. Both run on
+the host, on a project made up here.
+"""
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -94,3 +98,47 @@ def test_picking(tmp_path):
     assert lab_test(tree, "one::good")[:2] == (0, "1 passed, 0 failed")
     assert lab_test(tree, "unit", "-k", "good")[:2] == (0, "2 passed, 0 failed")
     assert lab_test(tree, "unit", "-k", "no_such_thing")[:2] == (1, "0 passed, 0 failed")
+
+
+BENCH = """
+from labkit.bench import Row
+from labkit.common import LabError
+ROWS = [Row("fast", "something", "ticks", 10), Row("slow", "its like", "ticks", 0.9, kvm="kvm", relative=True)]
+def measure(sh):
+    if %r:
+        raise LabError("the machine went away")
+    return %r
+"""
+
+
+def lab_bench(folder, numbers, fails=False):
+    """./lab bench with these numbers of a bench: its status, what it prints, its JSON by key."""
+    tree = project(folder)
+    (tree / "bench").mkdir()
+    (tree / "bench" / "one.py").write_text(BENCH % (fails, numbers))
+    done = subprocess.run([sys.executable, "-m", "labkit", "bench", "--json", "out.json"], cwd=tree, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True, check=False,
+                          env={"PYTHONPATH": str(tree), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    return done.returncode, done.stdout, {row["key"]: row for row in json.loads((tree / "out.json").read_text())}
+
+
+def test_bench_reaches_its_goals(tmp_path):
+    """All goals are reached, one of them a part of stock KVM's number."""
+    status, out, rows = lab_bench(tmp_path, {"fast": 10, "slow": 17, "kvm": 20})
+    assert status == 0 and out.count("| yes") == 2
+    assert rows["fast"]["Plinth"] == 10 and rows["fast"]["to reach"] == 10
+    assert rows["slow"]["stock KVM"] == 20 and rows["slow"]["to reach"] == 18 and rows["slow"]["reached"] == "yes"
+
+
+def test_bench_says_what_was_missed(tmp_path):
+    """A number above its goal, and one that is not there, are told as such, in the status too."""
+    status, out, rows = lab_bench(tmp_path, {"fast": 11})
+    assert status == 1 and "| no " in out and "| not measured" in out
+    assert [rows[key]["reached"] for key in ("fast", "slow")] == ["no", "not measured"]
+
+
+def test_bench_that_fails(tmp_path):
+    """One that cannot be taken says why."""
+    status, out, rows = lab_bench(tmp_path, {}, fails=True)
+    assert status == 1 and "not measured: one: the machine went away" in out
+    assert {row["reached"] for row in rows.values()} == {"not measured"}
