@@ -248,25 +248,12 @@ static void flush(struct ata_drive *d)
 
 /* ------------------------------------------------------------------ blocks of the data register */
 
-static void block_in(struct ata_drive *d)
+static void block(struct ata_drive *d, enum ata_phase phase, bool intrq)
 {
 	size_t len = min_u64(d->block_size, d->buf_len - d->buf_pos);
 
 	d->block_end = d->buf_pos + len;
-	d->phase = ATA_PIO_IN;
-	d->status = READY | ATA_DRQ;
-	d->intrq = true;
-	if (d->packet_data)
-		atapi_block(d, len);
-	d->cable->changed(d->cable, d);
-}
-
-static void block_out(struct ata_drive *d, bool intrq)
-{
-	size_t len = min_u64(d->block_size, d->buf_len - d->buf_pos);
-
-	d->block_end = d->buf_pos + len;
-	d->phase = ATA_PIO_OUT;
+	d->phase = phase;
 	d->status = READY | ATA_DRQ;
 	d->intrq = intrq;
 	if (d->packet_data)
@@ -278,7 +265,7 @@ void ata_send(struct ata_drive *d, size_t len)
 {
 	d->buf_pos = 0;
 	d->buf_len = len;
-	block_in(d);
+	block(d, ATA_PIO_IN, true);
 }
 
 void ata_receive(struct ata_drive *d, size_t len, bool intrq, void (*filled)(struct ata_drive *d))
@@ -286,7 +273,7 @@ void ata_receive(struct ata_drive *d, size_t len, bool intrq, void (*filled)(str
 	d->buf_pos = 0;
 	d->buf_len = len;
 	d->filled = filled;
-	block_out(d, intrq);
+	block(d, ATA_PIO_OUT, intrq);
 }
 
 static void transfer_next(struct ata_drive *d);
@@ -297,7 +284,7 @@ static void block_in_over(struct ata_drive *d)
 	int failed = d->failed;
 
 	if (d->buf_pos < d->buf_len) {
-		block_in(d);
+		block(d, ATA_PIO_IN, true);
 	} else if (failed) {
 		d->failed = 0;
 		transfer_fail(d, failed);
@@ -311,7 +298,7 @@ static void block_in_over(struct ata_drive *d)
 static void block_out_over(struct ata_drive *d)
 {
 	if (d->buf_pos < d->buf_len)
-		block_out(d, true);
+		block(d, ATA_PIO_OUT, true);
 	else
 		d->filled(d);
 }
