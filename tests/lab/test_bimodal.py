@@ -120,17 +120,23 @@ for m in failover net_failover virtio virtio_ring virtio virtio_net; do insmod /
 echo 4096 65536 65536 >/proc/sys/net/ipv4/tcp_rmem
 cycles=%(cycles)d
 insmod /tulip.ko
-mkfifo back
+mkfifo there back
 dd if=/dev/urandom of=/sent bs=256k count=$((2 * cycles + 1)) 2>/dev/null
-# The driver has changed; the stream goes on: 256 KiB, of which at most half were in the child already.
+# No more than that is on its way: who sends back what he gets takes no more while nobody takes that from him.
+sent=0
+send() { dd if=/sent bs=256k skip=$sent count=1 2>/dev/null >&9 & sent=$((sent + 1)); }
+# The driver has changed; the stream goes on: 256 KiB, of which at most half were in the child already. Then come the next.
 go_on() {
 	ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up || exit 1
 	[ $1 = $(basename $(readlink /sys/bus/pci/devices/0000:00:03.0/driver)) ] || exit 2
 	dd bs=256k count=1 iflag=fullblock <&8 2>/dev/null >>/got
+	send
 }
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
-nc 10.0.2.2 8081 </sent >back &
+exec 9<>there
+nc 10.0.2.2 8081 <there >back 9>&- &
 exec 8<back
+send
 go_on tulip
 for i in $(seq $cycles); do
 	insmod /plinth_bimodal.ko || exit 3
@@ -139,6 +145,7 @@ for i in $(seq $cycles); do
 	go_on tulip
 	echo "switched $((2 * i)) times, $(cut -d' ' -f1 /proc/uptime) s"
 done
+exec 9>&-
 wait
 cat <&8 >>/got
 md5sum /sent /got
