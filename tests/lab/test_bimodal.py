@@ -114,6 +114,34 @@ def test_taken_over_and_given_back(lab, device):
     assert not trace or int(re.search(r"^doorbells (\d+)$", out, re.MULTILINE).group(1)) > 10
 
 
+LINK = r"""
+for m in failover net_failover virtio virtio_ring virtio virtio_net; do insmod /$m.ko 2>/dev/null; done
+now() { cut -d' ' -f1 /proc/uptime; }
+up() { ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up && until read -r carrier </sys/class/net/eth0/carrier && [ $carrier = 1 ]; do :; done; }
+insmod /tulip.ko && up && ping -c 1 10.0.2.2 >/dev/null || exit 1
+begun=$(now)
+insmod /plinth_bimodal.ko && up
+echo "link $begun $(now)"
+ping -c 1 10.0.2.2 >/dev/null || exit 2
+"""
+
+LINKING = PREPARE + r"""
+plinth run --device /dev/%(device)s --kernel /boot/vmlinuz-$(uname -r) --initrd initrd --memory 256M \
+	--net user,bimodal=on --append 'console=ttyS0 quiet plinth.run="sh /net.sh"' </dev/null
+echo "status $?"
+"""
+
+
+def test_link_is_back_within_a_second(lab):
+    """From the module's loading with tulip bound to virtio_net's link, by a clock that counts executed instructions."""
+    out = lab.sh(LINKING % {"setup": DEVICES["plinth"], "device": "plinth", "child": LINK},
+                 kernel="full", icount=True, memory="3G", timeout=900).check()
+    begun, ended = map(float, re.search(r"^link ([\d.]+) ([\d.]+)\r$", out, re.MULTILINE).groups())
+    print(f"the link was back after {ended - begun:.2f} s")
+    assert ended - begun < 1
+    assert re.search(r"^status 0$", out, re.MULTILINE)
+
+
 SWITCHES = r"""
 for m in failover net_failover virtio virtio_ring virtio virtio_net; do insmod /$m.ko 2>/dev/null; done
 # What comes is taken from the socket soon after it is there, so that no long stretch of the stream is on its way.
