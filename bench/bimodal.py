@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
-Issue 4's numbers (B2): the bimodal adapter and disk in both modes, Plinth's worker on /dev/plinth and on stock KVM, beside stock
+The bimodal devices' numbers (B2): the adapter and disk in both modes, Plinth's worker on /dev/plinth and on stock KVM, beside stock
 QEMU's tulip, e1000, virtio-net, PIIX IDE and virtio-blk on stock KVM. The guest and what it does are the same (_childwork.py).
 
 A register access that exits is a #VMEXIT for a port or for a device's memory, whoever handles it: a doorbell that the
