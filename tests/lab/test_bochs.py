@@ -16,7 +16,7 @@ def test_launch_child_and_retire(lab):
         echo == status; plinth status --json
         echo == child
         plinth run --kernel /boot/vmlinuz-$(uname -r) --initrd /usr/lib/plinth-lab/child.cpio.gz --memory 256M --cpus 2 \
-            --append 'console=ttyS0 quiet plinth.run="echo cpus \$(nproc)"' </dev/null || exit 1
+            --append 'console=ttyS0 quiet plinth.run="echo cpus $(nproc)"' </dev/null || exit 1
         echo == log; plinth log
         echo == retire; plinth retire && echo retired && nproc
     """, emulator="bochs", cpus=2, memory="1G", timeout=1500).check()
