@@ -148,9 +148,12 @@ def putc(char):
 
 
 def boot_image():
-    """An El Torito image that says so, reads the volume descriptor by the BIOS and prints what it begins with."""
+    """An El Torito image that says so, reads the volume descriptor by the BIOS and prints what it begins with.
+
+    SeaBIOS's console sends the end of its last line at a timer's tick: with interrupts off that falls between two of ours.
+    """
     packet = 0x7D00  # of INT 13h function 42h: one block, number 16, to 0:8000h
-    code = b"\x52" + b"".join(map(putc, "started\n"))  # push dx
+    code = b"\xFA\x52" + b"".join(map(putc, "started\n"))  # cli; push dx
     code += b"\x31\xC0\x8E\xD8\x5A"  # xor ax,ax; mov ds,ax; pop dx
     code += b"\xB4\x42\xBE" + packet.to_bytes(2, "little") + b"\xCD\x13"  # mov ah,42h; mov si,packet; int 13h
     for n in range(1, 6):
@@ -175,4 +178,4 @@ def test_boot_from_cd(lab, tmp_path):
     (tmp_path / "cd.iso").write_bytes(el_torito(boot_image()))
     out = lab.sh("modprobe kvm-amd && plinth run --device /dev/kvm --cdrom cd.iso --memory 128M </dev/null",
                  cpus=2, put=[str(tmp_path / "cd.iso")], timeout=150).check()
-    assert re.search(r"started\r?\nCD001\r?\n", out), out
+    assert re.search(r"started\r?\n(\.\r?\n)?CD001\r?\n", out), out
