@@ -383,7 +383,7 @@ static void phase(const char *name, unsigned int count)
 
 static int bound(int type, uint16_t port)
 {
-	struct sockaddr_in a = address("127.0.0.1", port);
+	struct sockaddr_in a = address("0.0.0.0", port);
 	int fd = sock(type), on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
