@@ -14,6 +14,10 @@ import pytest
 from labkit import bochs, host, machine
 from labkit.common import shown
 
+# What tests want beside the lab's root system. One root system with all of it is made, as making one takes a minute or two.
+PACKAGES = ("cpio", "dmsetup", "gcc", "iperf3", "ipxe", "isolinux", "kexec-tools", "libc6-dev", "mawk", "nbdkit", "qemu-system-x86",
+            "syslinux-common", "udev", "xorriso")
+
 
 @dataclasses.dataclass
 class Result:
@@ -51,14 +55,16 @@ class Lab:
     def sh(self, commands, packages="", **options):
         """
         Run `commands` in a fresh machine. The options are the fields of labkit.machine.Options:
-        cpus, memory, cpu, kernel, append, qemu, put, disk, icount, systemd, accel, timeout, allow, plinth.
+        cpus, memory, cpu, kernel, append, qemu, put, disk, icount, systemd, accel, timeout, allow, plinth. Of `packages` what
+        is in PACKAGES brings all of them.
         """
-        if isinstance(packages, str):
-            packages = packages.split()
+        packages = tuple(packages.split())
+        if packages and set(packages) <= set(PACKAGES):
+            packages = PACKAGES
         for name in ("append", "qemu", "put"):
             if isinstance(options.get(name), str):
                 options[name] = [options[name]]
-        run = bochs.machine_for(machine.Options(commands=commands, packages=tuple(packages), **options))
+        run = bochs.machine_for(machine.Options(commands=commands, packages=packages, **options))
         out = []
         try:
             run.prepare().start().run(out.append)
