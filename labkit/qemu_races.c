@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Loaded into the lab's QEMU (LD_PRELOAD): mends six places of its emulated x86, up to at least 7.2. In two of them one
+ * Loaded into the lab's QEMU (LD_PRELOAD): mends seven places of its emulated x86, up to at least 7.2. In three of them one
  * thread changes a word by a plain read, modify and write while another changes it too, so that one change is lost.
  *
  * cpu_clear_ignne(): every FXRSTOR, XRSTOR and FLDENV calls it, on any CPU and in that CPU's thread, and it clears
@@ -14,6 +14,10 @@
  * under which every other thread sets its bits there. A timer's interrupt that comes in the same instant is lost,
  * and a CPU whose timer is not periodic waits for it until something else interrupts it: 21 seconds, when that is
  * the other CPUs' RCU stall detector. Here the bit is set under the lock. Later versions of QEMU set it atomically.
+ *
+ * do_vmexit(): clears the same bit at each #VMEXIT, without the lock too. Besides timers' interrupts NMIs have been seen to
+ * be lost by that, one in a storm of some 100,000. Here the bit is cleared only if it is set, which nobody does but the
+ * CPU's own thread, and under the lock.
  *
  * cpu_interrupt(): asserts that the caller has that lock. helper_write_crN() has not, which calls it for a guest that
  * moves to CR8 while V_IRQ is set, as OVMF's interrupt handlers do, and QEMU ends itself. Here it is taken if need be.
@@ -46,6 +50,7 @@
 
 /* helper_vmrun() is not exported; do_vmexit() of the same file is, and follows it. */
 #define VMRUN_BEFORE_VMEXIT 0x4000
+#define VMEXIT_BYTES	    0x600
 
 #define GUEST_PAGE 4096u
 #define GEN_TRIES  16 /* code that changes all the time is used as it was found */
@@ -64,8 +69,8 @@ static bool (*bql_locked)(void);
 static void (*bql_lock)(const char *file, int line);
 static void (*bql_unlock)(void);
 
-/* OR r/m32, imm32 with a base register and a 32-bit displacement: its parts. */
-struct or_insn {
+/* OR or AND r/m32, imm32 with a base register and a 32-bit displacement: its parts. */
+struct rmw_insn {
 	uint8_t *at;
 	int len;
 	bool rex_b;
@@ -73,39 +78,55 @@ struct or_insn {
 	int32_t disp;
 };
 
-/* Called from the stub: only %rdi is free. */
-__attribute__((used)) static void set_virq(uint32_t *interrupt_request)
+/* Called from the stubs: only %rdi is free. */
+__attribute__((used)) static void change_virq(uint32_t *interrupt_request, uint32_t clear,
+					      uint32_t set)
 {
-	bql_lock(__FILE__, __LINE__);
-	*interrupt_request |= VIRQ;
-	bql_unlock();
+	const bool locked = bql_locked();
+
+	if (!locked)
+		bql_lock(__FILE__, __LINE__);
+	*interrupt_request = (*interrupt_request & ~clear) | set;
+	if (!locked)
+		bql_unlock();
 }
 
 void set_virq_entry(void);
+void clear_virq_entry(void);
 __asm__(".text\n"
-	"set_virq_entry:\n"
-	"	push	%rax\n"
-	"	push	%rcx\n"
-	"	push	%rdx\n"
+	"clear_virq_entry:\n"
+	"	testl	$0x100, (%rdi)\n"
+	"	jz	1f\n"
 	"	push	%rsi\n"
+	"	push	%rdx\n"
+	"	mov	$0x100, %esi\n"
+	"	xor	%edx, %edx\n"
+	"	jmp	2f\n"
+	"set_virq_entry:\n"
+	"	push	%rsi\n"
+	"	push	%rdx\n"
+	"	xor	%esi, %esi\n"
+	"	mov	$0x100, %edx\n"
+	"2:	push	%rax\n"
+	"	push	%rcx\n"
 	"	push	%r8\n"
 	"	push	%r9\n"
 	"	push	%r10\n"
 	"	push	%r11\n"
 	"	sub	$520, %rsp\n"
 	"	fxsave64 (%rsp)\n"
-	"	call	set_virq\n"
+	"	call	change_virq\n"
 	"	fxrstor64 (%rsp)\n"
 	"	add	$520, %rsp\n"
 	"	pop	%r11\n"
 	"	pop	%r10\n"
 	"	pop	%r9\n"
 	"	pop	%r8\n"
-	"	pop	%rsi\n"
-	"	pop	%rdx\n"
 	"	pop	%rcx\n"
 	"	pop	%rax\n"
-	"	ret\n");
+	"	pop	%rdx\n"
+	"	pop	%rsi\n"
+	"1:	ret\n");
 
 static void give_up(const char *why)
 {
@@ -179,38 +200,39 @@ static void mend_cpu_interrupt(void)
 	write_code(at, jump, sizeof(jump));
 }
 
-static bool decode_or_virq(uint8_t *at, struct or_insn *insn)
+#define MODRM_OR  0x88 /* 81 /1 with a base and a 32-bit displacement; the base is in the low bits */
+#define MODRM_AND 0xa0 /* 81 /4 */
+
+static bool decode_rmw(uint8_t *at, uint8_t modrm, uint32_t imm, struct rmw_insn *insn)
 {
 	const bool rex_b = at[0] == 0x41;
 	const uint8_t *p = at + rex_b;
-	const uint8_t modrm = p[1];
-	uint32_t imm;
+	uint32_t found;
 
 	memcpy(&insn->disp, p + 2, 4);
-	memcpy(&imm, p + 6, 4);
+	memcpy(&found, p + 6, 4);
 	insn->at = at;
 	insn->len = 10 + rex_b;
 	insn->rex_b = rex_b;
-	insn->base = modrm & 7;
-	return p[0] == 0x81 && (modrm & 0xf8) == 0x88 && insn->base != 4 && imm == VIRQ;
+	insn->base = p[1] & 7;
+	return p[0] == 0x81 && (p[1] & 0xf8) == modrm && insn->base != 4 && found == imm;
 }
 
-static struct or_insn find_or_virq(void)
+/* The one such instruction between @at and @end. */
+static struct rmw_insn find_rmw(uint8_t *at, const uint8_t *end, uint8_t modrm, uint32_t imm)
 {
-	uint8_t *end = symbol("do_vmexit");
-	struct or_insn insn, found = { 0 };
+	struct rmw_insn insn, found = { 0 };
 
-	for (uint8_t *at = end - VMRUN_BEFORE_VMEXIT; at < end; at++) {
-		if (!decode_or_virq(at, &insn))
+	for (; at < end; at++) {
+		if (!decode_rmw(at, modrm, imm, &insn))
 			continue;
 		if (found.at && !(found.rex_b && at == found.at + 1))
-			give_up("this QEMU's helper_vmrun() has two places that could set VIRQ");
+			give_up("this QEMU changes VIRQ in more places than are looked for");
 		if (!found.at)
 			found = insn;
 	}
 	if (!found.at)
-		give_up("this QEMU's helper_vmrun() has no place that sets VIRQ as it is looked "
-			"for");
+		give_up("this QEMU does not change VIRQ as it is looked for");
 	return found;
 }
 
@@ -233,9 +255,8 @@ static uint8_t *page_near(const uint8_t *code)
 }
 
 /* push %rdi; lea disp(base), %rdi; call *entry(%rip); pop %rdi; ret; entry */
-static uint8_t *make_stub(const struct or_insn *insn)
+static uint8_t *make_stub(const struct rmw_insn *insn, void (*entry)(void))
 {
-	void (*entry)(void) = set_virq_entry;
 	uint8_t code[32] = { 0x57, 0x48, 0x8d, 0, 0, 0, 0, 0, 0xff, 0x15, 2, 0, 0, 0, 0x5f, 0xc3 };
 	uint8_t *stub = page_near(insn->at);
 
@@ -248,9 +269,9 @@ static uint8_t *make_stub(const struct or_insn *insn)
 	return stub;
 }
 
-static void mend_vmrun(const struct or_insn *insn)
+static void mend_rmw(const struct rmw_insn *insn, void (*entry)(void))
 {
-	const int32_t rel = make_stub(insn) - (insn->at + 5);
+	const int32_t rel = make_stub(insn, entry) - (insn->at + 5);
 	uint8_t call[11] = { 0xe8, 0, 0, 0, 0, 0x66, 0x0f, 0x1f, 0x44, 0, 0 };
 
 	memcpy(&call[1], &rel, 4);
@@ -370,15 +391,20 @@ static void mend_do_interrupt(void)
 
 __attribute__((constructor)) static void mend(void)
 {
-	const struct or_insn insn = find_or_virq();
+	uint8_t *vmexit = symbol("do_vmexit");
+	const struct rmw_insn set = find_rmw(vmexit - VMRUN_BEFORE_VMEXIT, vmexit, MODRM_OR, VIRQ);
+	const struct rmw_insn clear = find_rmw(vmexit, vmexit + VMEXIT_BYTES, MODRM_AND, ~VIRQ);
 
 	bql_locked = symbol("qemu_mutex_iothread_locked");
 	bql_lock = symbol("qemu_mutex_lock_iothread_impl");
 	bql_unlock = symbol("qemu_mutex_unlock_iothread");
+	if (set.disp != clear.disp)
+		give_up("this QEMU's helper_vmrun() and do_vmexit() change different words");
 	mend_clear_ignne();
-	mend_vmrun(&insn);
+	mend_rmw(&set, set_virq_entry);
+	mend_rmw(&clear, clear_virq_entry);
 	mend_cpu_interrupt();
-	mend_gen_code(insn.disp);
+	mend_gen_code(set.disp);
 	mend_do_interrupt();
 	unsetenv("LD_PRELOAD");
 }
