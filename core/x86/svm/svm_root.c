@@ -34,6 +34,7 @@
 #define CR4_LA57	 BIT(12)
 #define CR4_PCIDE	 BIT(17)
 #define CPUID_SIGNATURE	 0x40000000u
+#define NMI_INJECTION	 (SVM_EVENT_VALID | SVM_EVENT_NMI | 2)
 
 _Static_assert(sizeof(struct emul_seg) == sizeof(struct plinth_seg), "segments alike");
 
@@ -672,7 +673,8 @@ static __attribute__((noreturn)) void root_leave(struct cpu *c, struct vmcb *v, 
 	root_save_state(c, v, mm_va(state_pa));
 	memcpy(l.gpr, c->root_gprs.r, sizeof(l.gpr));
 	l.gpr[RAX] = rax;
-	if (cpu_depart(c) & CPU_REQ_NMI)
+	/* Or it was to be injected when the root was told to leave (CPU_REQ_LEAVE). */
+	if (cpu_depart(c) & CPU_REQ_NMI || v->event_inj == NMI_INJECTION)
 		c->root_nmi_pending = true;
 	if (c->root_nmi_pending)
 		apic_send_nmi(c->apic_id); /* comes after STGI */
@@ -778,7 +780,7 @@ static void root_inject_nmi(struct cpu *c, struct vmcb *v)
 	c->root_nmi_pending = false;
 	c->root_nmi_masked = true;
 	c->nmis_injected++;
-	v->event_inj = SVM_EVENT_VALID | SVM_EVENT_NMI | 2;
+	v->event_inj = NMI_INJECTION;
 	svm_intercept(v, INTERCEPT_IRET);
 }
 
